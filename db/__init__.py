@@ -1,0 +1,1 @@
+"""Remembers and decides: tables, and what may happen to them."""

@@ -1,0 +1,33 @@
+"""In whose name we act, and what that name may do."""
+
+from dataclasses import dataclass
+
+from db.errors import InsufficientPermissions
+from db.types import Permission, Role
+
+PERMISSIONS = {
+    Role.ADMIN: frozenset(Permission),
+    Role.DEVELOPER: frozenset({Permission.READ, Permission.WRITE, Permission.EXECUTE}),
+    Role.VIEWER: frozenset({Permission.READ}),
+}
+
+
+@dataclass(frozen=True)
+class Actor:
+    """The user in whose name we act."""
+
+    id: str
+    username: str
+    role: Role
+
+    @property
+    def is_admin(self) -> bool:
+        return self.role is Role.ADMIN
+
+    def may(self, permission: Permission) -> bool:
+        return permission in PERMISSIONS[self.role]
+
+    def must(self, permission: Permission) -> None:
+        """Raises `InsufficientPermissions` when this user may not."""
+        if not self.may(permission):
+            raise InsufficientPermissions(required=permission, role=self.role)

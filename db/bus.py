@@ -1,0 +1,220 @@
+"""Says «look again»: a hint names a topic, never what happened, so losing one loses nothing."""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from abc import abstractmethod
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Any, Self
+
+import asyncpg
+import orjson
+from redis.asyncio import Redis
+
+log = logging.getLogger(__name__)
+
+CHANNEL = "claude_cli_api"
+LARGEST_MESSAGE = 7_000
+LONGEST_PAUSE_SECONDS = 5.0
+
+
+class Listener:
+    """Hears that something happened to its topics; used as a context manager."""
+
+    def __init__(self, bus: "Bus", topics: tuple[str, ...]) -> None:
+        self.topics = topics
+        self._bus = bus
+        self._heard = asyncio.Event()
+
+    def __enter__(self) -> Self:
+        self._bus.join(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._bus.leave(self)
+
+    def wake(self) -> None:
+        """Let `wait` return, now or when it is next called."""
+        self._heard.set()
+
+    async def wait(self, timeout_seconds: float) -> None:
+        """Return at the first hint since the last call, or when the time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                await self._heard.wait()
+        self._heard.clear()
+
+
+class Bus:
+    """Carries hints within this process; its kin carry them to other processes as well."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[str, set[Listener]] = defaultdict(set)
+
+    def listen(self, *topics: str) -> Listener:
+        return Listener(self, topics)
+
+    def hint(self, topics: Iterable[str]) -> None:
+        """Wake whoever listens to one of these topics; call it from the event loop."""
+        for topic in topics:
+            for listener in self._listeners.get(topic, ()):
+                listener.wake()
+
+    def wake_all(self) -> None:
+        """Let everyone look again: hints may have been lost."""
+        self.hint(list(self._listeners))
+
+    def join(self, listener: Listener) -> None:
+        for topic in listener.topics:
+            self._listeners[topic].add(listener)
+
+    def leave(self, listener: Listener) -> None:
+        for topic in listener.topics:
+            self._listeners[topic].discard(listener)
+            if not self._listeners[topic]:
+                del self._listeners[topic]
+
+    async def open(self) -> None:
+        """Start to hear other processes."""
+
+    async def close(self) -> None:
+        """Stop hearing."""
+
+
+class SharedBus(Bus):
+    """A bus between processes: hints made meanwhile travel together, one message at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._origin = secrets.token_hex(8)
+        self._waiting: set[str] = set()
+        self._filled = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def hint(self, topics: Iterable[str]) -> None:
+        topics = list(topics)
+        super().hint(topics)
+        self._waiting.update(topics)
+        self._filled.set()
+
+    async def open(self) -> None:
+        ready = asyncio.Event()
+        self._tasks = [
+            asyncio.create_task(self._persist(self._listen, ready), name="bus hears"),
+            asyncio.create_task(self._persist(self._carry, asyncio.Event()), name="bus carries"),
+        ]
+        await ready.wait()
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @abstractmethod
+    async def _listen(self, ready: asyncio.Event) -> None:
+        """Call `_hear` with each message, as long as the connection lasts."""
+
+    @abstractmethod
+    async def _carry(self, ready: asyncio.Event) -> None:
+        """Send what `_messages` gives, as long as the connection lasts."""
+
+    async def _persist(
+        self, work: Callable[[asyncio.Event], Awaitable[None]], ready: asyncio.Event
+    ) -> None:
+        pause = 0.1
+        while True:
+            try:
+                await work(ready)
+                pause = 0.1
+            except Exception as error:
+                log.warning("the bus lost its connection (%s); trying again", type(error).__name__)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            await asyncio.sleep(pause)
+
+    async def _messages(self) -> list[bytes]:
+        await self._filled.wait()
+        self._filled.clear()
+        topics, self._waiting = self._waiting, set()
+        return list(_packed(self._origin, sorted(topics)))
+
+    def _hear(self, message: bytes | str) -> None:
+        origin, *topics = orjson.loads(message)
+        if origin != self._origin:
+            super().hint(topics)
+
+
+class PostgresBus(SharedBus):
+    """Hints by LISTEN and NOTIFY."""
+
+    def __init__(self, dsn: str, **connection: Any) -> None:
+        super().__init__()
+        self._dsn = dsn
+        self._connection = connection
+
+    async def _listen(self, ready: asyncio.Event) -> None:
+        connection = await asyncpg.connect(self._dsn, **self._connection)
+        ended = asyncio.Event()
+        connection.add_termination_listener(lambda _: ended.set())
+        try:
+            await connection.add_listener(CHANNEL, lambda *message: self._hear(message[3]))
+            ready.set()
+            self.wake_all()
+            await ended.wait()
+            raise ConnectionError
+        finally:
+            connection.terminate()
+
+    async def _carry(self, ready: asyncio.Event) -> None:
+        connection = await asyncpg.connect(self._dsn, **self._connection)
+        try:
+            while True:
+                for message in await self._messages():
+                    await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, message.decode())
+        finally:
+            connection.terminate()
+
+
+class RedisBus(SharedBus):
+    """Hints by Redis's PUBLISH and SUBSCRIBE."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._redis: Redis = Redis.from_url(url)
+
+    async def close(self) -> None:
+        await super().close()
+        await self._redis.aclose()
+
+    async def _listen(self, ready: asyncio.Event) -> None:
+        async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
+            await channel.subscribe(CHANNEL)
+            ready.set()
+            self.wake_all()
+            async for message in channel.listen():
+                self._hear(message["data"])
+
+    async def _carry(self, ready: asyncio.Event) -> None:
+        while True:
+            for message in await self._messages():
+                await self._redis.publish(CHANNEL, message)
+
+
+def _packed(origin: str, topics: list[str]) -> Iterable[bytes]:
+    pack: list[str] = []
+    size = 0
+    for topic in topics:
+        size += len(topic) + 3
+        if size > LARGEST_MESSAGE:
+            yield orjson.dumps([origin, *pack])
+            pack, size = [], len(topic) + 3
+        pack.append(topic)
+    if pack:
+        yield orjson.dumps([origin, *pack])

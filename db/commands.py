@@ -1,0 +1,62 @@
+"""Commands of their own: runs that belong to no task."""
+
+from collections.abc import Mapping
+
+from db import events, lifecycle, projects, runs
+from db.actors import Actor
+from db.engine import Tx
+from db.errors import InvalidFormat
+from db.types import Lane, Permission, RunnerName
+from db.validation import json_object, text
+
+
+def execute(
+    tx: Tx,
+    actor: Actor,
+    *,
+    command: str,
+    project_id: str | None = None,
+    working_directory: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    timeout_seconds: int | None = None,
+    priority: Lane = Lane.HIGH,
+) -> str:
+    """Put a command into its lane; returns the run's id. It is tried once, never twice."""
+    actor.must(Permission.EXECUTE)
+    if project_id:
+        projects.get_active(tx, actor, project_id)
+    run_id = runs.enqueue(
+        tx,
+        actor,
+        command=text("command", command, shortest=1, longest=100_000),
+        runner=RunnerName.SHELL,
+        lane=priority,
+        project_id=project_id,
+        working_directory=_directory(working_directory),
+        environment=_environment(environment or {}),
+        timeout_seconds=runs.timeout("timeout", timeout_seconds),
+    )
+    events.tell(
+        tx, "run.queued", actor, project_id=project_id, run_id=run_id, data={"command": command}
+    )
+    return run_id
+
+
+def cancel(tx: Tx, actor: Actor, run_id: str, reason: str | None = None) -> None:
+    """Cancel a run, of a task or of its own. Raises `Invalid` when it has ended."""
+    actor.must(Permission.EXECUTE)
+    run = runs.get(tx, actor, run_id)
+    if run.project_id:
+        projects.get(tx, actor, run.project_id, changing=True)
+    lifecycle.cancel(tx, actor, run, text("reason", reason, longest=2000) if reason else None)
+
+
+def _directory(path: str | None) -> str | None:
+    return text("working_directory", path, longest=4096) if path is not None else None
+
+
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+    for name, value in json_object("environment", variables).items():
+        if not isinstance(value, str):
+            raise InvalidFormat(f"environment.{name}", "Must be text")
+    return dict(variables)

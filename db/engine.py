@@ -1,0 +1,106 @@
+"""The two ways to the record: units of work that write, and statements that read."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import orjson
+from sqlalchemy import Connection, CursorResult, Dialect, Executable, Row
+
+from db.bus import Bus
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+
+class Tx:
+    """An open transaction. Only the edge commits it; what it hints is published after that."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.now = datetime.now(UTC)
+        self.topics: set[str] = set()
+
+    @property
+    def dialect_name(self) -> str:
+        return self.connection.dialect.name
+
+    def execute(
+        self, statement: Executable, parameters: Parameters | None = None
+    ) -> CursorResult[Any]:
+        # Executable is wider than what gives a cursor; every statement of ours gives one.
+        return self.connection.execute(statement, parameters)  # type: ignore[call-overload,no-any-return]
+
+    def all(
+        self, statement: Executable, parameters: Parameters | None = None
+    ) -> Sequence[Row[Any]]:
+        return self.execute(statement, parameters).all()
+
+    def first(self, statement: Executable, parameters: Parameters | None = None) -> Row[Any] | None:
+        return self.execute(statement, parameters).first()
+
+    def scalar(self, statement: Executable, parameters: Parameters | None = None) -> Any:
+        return self.execute(statement, parameters).scalar()
+
+    def hint(self, *topics: str) -> None:
+        """Have these topics published once the transaction is committed."""
+        self.topics.update(topics)
+
+
+Unit = Callable[Concatenate[Tx, P], T]
+
+
+class Database(ABC):
+    """One database, for the life of a process."""
+
+    dialect: Dialect
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus = bus
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect, or raise what keeps us from it."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of every connection."""
+
+    async def write(self, unit: Unit[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `unit(tx, …)` as one transaction; return what it returns, once it is committed.
+
+        Raises what the unit raises, and then nothing of it has happened; `DatabaseUnavailable`
+        when the database could not do it.
+        """
+        result, topics = await self._commit(lambda tx: unit(tx, *args, **kwargs))
+        self.bus.hint(topics)
+        return result
+
+    @abstractmethod
+    async def rows(
+        self, statement: Executable, parameters: Mapping[str, Any] | None = None
+    ) -> Sequence[Row[Any]]:
+        """What one statement reads."""
+
+    async def first(
+        self, statement: Executable, parameters: Mapping[str, Any] | None = None
+    ) -> Row[Any] | None:
+        return next(iter(await self.rows(statement, parameters)), None)
+
+    async def scalar(
+        self, statement: Executable, parameters: Mapping[str, Any] | None = None
+    ) -> Any:
+        row = await self.first(statement, parameters)
+        return row[0] if row else None
+
+    @abstractmethod
+    async def _commit(self, unit: Callable[[Tx], T]) -> tuple[T, Iterable[str]]:
+        """Run the unit and commit; what it returned, and the topics it touched."""
+
+
+def json_text(value: Any) -> str:
+    """JSON as the databases take it."""
+    return orjson.dumps(value).decode()

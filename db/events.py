@@ -1,0 +1,130 @@
+"""The log of facts: each is told once, in the transaction that makes it true."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Select, and_, func, insert, or_, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from db.actors import Actor
+from db.engine import Tx
+from db.errors import InvalidFormat
+from db.ids import new_id
+from db.tables import events, users
+
+START = "0-0"
+
+
+def tell(
+    tx: Tx,
+    kind: str,
+    actor: Actor | None,
+    *,
+    project_id: str | None = None,
+    task_id: str | None = None,
+    run_id: str | None = None,
+    session_id: str | None = None,
+    data: Mapping[str, Any],
+) -> None:
+    """Record that something happened (`task.completed`), and hint it once it is committed."""
+    tx.execute(
+        _INSERT,
+        {
+            "id": new_id(),
+            "kind": kind,
+            "at": tx.now,
+            "actor_id": actor.id if actor else None,
+            "project_id": project_id,
+            "task_id": task_id,
+            "run_id": run_id,
+            "session_id": session_id,
+            "data": dict(data),
+        },
+    )
+    tx.hint("events")
+    for noun, id_ in (("project", project_id), ("task", task_id), ("run", run_id)):
+        if id_:
+            tx.hint(f"{noun}:{id_}")
+
+
+def after(cursor: str, *, limit: int) -> Select[Any]:
+    """The events that follow a cursor, oldest first, as far as they are settled.
+
+    On PostgreSQL a transaction may commit after one that began later. What an open transaction
+    could still precede is left for the next look, so that a cursor never steps over an event.
+    """
+    tx, seq = parse_cursor(cursor)
+    later = or_(events.c.tx > tx, and_(events.c.tx == tx, events.c.seq > seq))
+    return select(events).where(later, settled()).order_by(events.c.tx, events.c.seq).limit(limit)
+
+
+def latest() -> Select[Any]:
+    """The newest settled event's `tx` and `seq`."""
+    newest_first = (events.c.tx.desc(), events.c.seq.desc())
+    return select(events.c.tx, events.c.seq).where(settled()).order_by(*newest_first).limit(1)
+
+
+def action_of(kind: str, data: Mapping[str, Any]) -> str:
+    """What happened to a task, in the documented words."""
+    match kind:
+        case "task.updated":
+            return "status_changed" if data["details"].get("field") == "status" else "updated"
+        case "task.started" | "task.completed" | "task.failed" | "task.cancelled":
+            return "status_changed"
+        case _:
+            return kind.partition(".")[2]
+
+
+def actor_name(actor_id: ColumnElement[Any]) -> ColumnElement[str]:
+    """The name of who did it."""
+    name = select(func.coalesce(users.c.full_name, users.c.username))
+    return name.where(users.c.id == actor_id).scalar_subquery()
+
+
+def cursor_of(tx: int, seq: int) -> str:
+    return f"{tx}-{seq}"
+
+
+def parse_cursor(cursor: str) -> tuple[int, int]:
+    """The place that a cursor names. Raises `InvalidFormat`."""
+    try:
+        tx, seq = map(int, cursor.split("-"))
+    except ValueError:
+        raise InvalidFormat("after", "Not a cursor of this list") from None
+    return tx, seq
+
+
+class settled(FunctionElement[bool]):  # noqa: N801 - reads as the SQL function that it is
+    """True of events that no open transaction can precede any more."""
+
+    inherit_cache = True
+
+
+class _current_tx(FunctionElement[int]):  # noqa: N801
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(settled, "postgresql")
+def _settled_postgresql(element: settled, compiler: SQLCompiler, **_: Any) -> str:
+    return "events.tx < CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)"
+
+
+@compiles(settled, "sqlite")
+def _settled_sqlite(element: settled, compiler: SQLCompiler, **_: Any) -> str:
+    return "1 = 1"
+
+
+@compiles(_current_tx, "postgresql")
+def _current_tx_postgresql(element: _current_tx, compiler: SQLCompiler, **_: Any) -> str:
+    return "CAST(CAST(pg_current_xact_id() AS text) AS bigint)"
+
+
+@compiles(_current_tx, "sqlite")
+def _current_tx_sqlite(element: _current_tx, compiler: SQLCompiler, **_: Any) -> str:
+    return "0"
+
+
+_INSERT = insert(events).values(tx=_current_tx())

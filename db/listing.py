@@ -1,0 +1,192 @@
+"""How a noun is listed: what it may be filtered and sorted by, a page or a cursor at a time."""
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import (
+    JSON,
+    ARRAY,
+    BindParameter,
+    Boolean,
+    ColumnElement,
+    Dialect,
+    Float,
+    FromClause,
+    Select,
+    Text,
+    TypeDecorator,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    tuple_,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeEngine
+
+from db.actors import Actor
+from db.errors import InvalidFormat
+
+Clause = Callable[[Any], ColumnElement[bool]]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a list is sorted by; ties are broken by id."""
+
+    by: str
+    descending: bool = True
+
+    def reversed(self) -> "Order":
+        return Order(self.by, not self.descending)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The lists of one noun: its rows, who sees them, and the clause behind each filter."""
+
+    table: FromClause
+    kept: ColumnElement[bool]
+    visible_to: Callable[[Actor], ColumnElement[bool]]
+    filters: Mapping[str, Clause]
+    orders: Mapping[str, ColumnElement[Any]]
+    default_order: str = "created_at"
+
+    def matching(self, actor: Actor, filters: Mapping[str, Any]) -> ColumnElement[bool]:
+        """True of the rows that this actor may see and that every given filter lets through."""
+        wanted = [self.filters[name](value) for name, value in filters.items() if value is not None]
+        return and_(self.kept, self.visible_to(actor), *wanted)
+
+    def count(self, actor: Actor, filters: Mapping[str, Any]) -> Select[Any]:
+        return select(func.count()).select_from(self.table).where(self.matching(actor, filters))
+
+    def page(
+        self, actor: Actor, filters: Mapping[str, Any], order: Order, *, limit: Any, offset: Any
+    ) -> Select[Any]:
+        """One numbered page."""
+        return self._sorted(actor, filters, order).limit(limit).offset(offset)
+
+    def beyond(
+        self,
+        actor: Actor,
+        filters: Mapping[str, Any],
+        order: Order,
+        place: "Place | None",
+        limit: Any,
+    ) -> Select[Any]:
+        """The rows that follow a place in the order; from the start without one."""
+        statement = self._sorted(actor, filters, order).limit(limit)
+        if place is None:
+            return statement
+        key = tuple_(self.orders[order.by], self.table.c.id)
+        bound = tuple_(place.value, place.id)
+        return statement.where(key < bound if order.descending else key > bound)
+
+    def cursor_of(self, row: Any, order: Order) -> str:
+        """The opaque place of a row in an order."""
+        value = getattr(row, order.by)
+        if isinstance(value, datetime):
+            value = value.isoformat()
+        return base64.urlsafe_b64encode(orjson.dumps([order.by, value, row.id])).decode()
+
+    def place_of(self, cursor: str, order: Order, argument: str) -> "Place":
+        """What a cursor names. Raises `InvalidFormat` for one of another list or order."""
+        try:
+            by, value, id_ = orjson.loads(base64.urlsafe_b64decode(cursor))
+            if by != order.by or not isinstance(id_, str):
+                raise ValueError
+            if isinstance(value, str) and self.orders[by].type.python_type is datetime:
+                value = datetime.fromisoformat(value)
+        except (binascii.Error, ValueError, TypeError, UnicodeEncodeError):
+            raise InvalidFormat(argument, "Not a cursor of this list") from None
+        column = self.orders[by]
+        return Place(bindparam(None, value, type_=column.type), id_)
+
+    def _sorted(self, actor: Actor, filters: Mapping[str, Any], order: Order) -> Select[Any]:
+        column, id_ = self.orders[order.by], self.table.c.id
+        keys = (column.desc(), id_.desc()) if order.descending else (column, id_)
+        return select(self.table).where(self.matching(actor, filters)).order_by(*keys)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in an order a row stands."""
+
+    value: Any
+    id: Any
+
+
+def contains(value: Any, *columns: ColumnElement[Any]) -> ColumnElement[bool]:
+    """True of rows with this text in one of the columns, upper and lower case alike."""
+    return or_(*(column.icontains(value, autoescape=True) for column in columns))
+
+
+class one_of(FunctionElement[bool]):  # noqa: N801 - reads as the operator that it is
+    """True when a column holds one of the values of a list.
+
+    The list is one parameter, so that the statement is the same for any number of values.
+    """
+
+    type = Boolean()
+    inherit_cache = True
+
+    def __init__(self, column: ColumnElement[Any], values: Sequence[str] | BindParameter[Any]):
+        bound = values if isinstance(values, BindParameter) else bindparam(None, values)
+        super().__init__(
+            column, bindparam(bound.key, bound.value, type_=Texts(), unique=bound.unique)
+        )
+
+
+class Texts(TypeDecorator[list[str]]):
+    """A list of texts as one parameter: an array, or JSON on SQLite."""
+
+    impl = JSON
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(ARRAY(Text))
+        return dialect.type_descriptor(Text())
+
+    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> Any:
+        texts = [str(text) for text in value or ()]
+        return texts if dialect.name == "postgresql" else orjson.dumps(texts).decode()
+
+
+class seconds_between(FunctionElement[float]):  # noqa: N801
+    """How long it is from one time to another, in seconds."""
+
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(one_of, "postgresql")
+def _one_of_postgresql(element: one_of, compiler: SQLCompiler, **kw: Any) -> str:
+    column, values = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"{column} = ANY (CAST({values} AS text[]))"
+
+
+@compiles(one_of, "sqlite")
+def _one_of_sqlite(element: one_of, compiler: SQLCompiler, **kw: Any) -> str:
+    column, values = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({values}))"
+
+
+@compiles(seconds_between, "postgresql")
+def _seconds_postgresql(element: seconds_between, compiler: SQLCompiler, **kw: Any) -> str:
+    start, end = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"EXTRACT(EPOCH FROM {end} - {start})"
+
+
+@compiles(seconds_between, "sqlite")
+def _seconds_sqlite(element: seconds_between, compiler: SQLCompiler, **kw: Any) -> str:
+    start, end = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"((julianday({end}) - julianday({start})) * 86400.0)"

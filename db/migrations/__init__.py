@@ -1,0 +1,133 @@
+"""Brings a database to the schema of this version, under a lock, once."""
+
+import asyncio
+import fcntl
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, NullPool, create_engine, event, make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from db.postgres import with_driver
+
+LOCK = 727275
+
+
+class UnknownRevision(Exception):
+    """The database was written by a newer version of this program."""
+
+
+def upgrade(url: str) -> bool:
+    """Migrate a database to the newest schema; True when there was something to do.
+
+    A SQLite file is copied beside itself first. Raises `UnknownRevision`.
+    """
+    if url.startswith("sqlite"):
+        return _upgrade_sqlite(_file_of(url))
+    return asyncio.run(_upgrade_postgres(url))
+
+
+def is_current(url: str) -> bool:
+    """True when the database has the newest schema."""
+    if url.startswith("sqlite"):
+        with _sqlite_connection(_file_of(url)) as connection:
+            return not _is_behind(connection)
+    return asyncio.run(_is_current_postgres(url))
+
+
+def _file_of(url: str) -> Path:
+    return Path(make_url(url).database or "")
+
+
+def _upgrade_sqlite(path: Path) -> bool:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path.with_name(f"{path.name}.lock")), _sqlite_connection(path) as connection:
+        if not _is_behind(connection):
+            return False
+        if revision := _revision_of(connection):
+            _copy(path, path.with_name(f"{path.name}.before-{revision}"))
+        connection.rollback()
+        with connection.begin():
+            _run(connection)
+            if broken := connection.execute(text("PRAGMA foreign_key_check")).all():
+                raise RuntimeError(f"the migration would leave dangling rows: {broken[:3]}")
+        return True
+
+
+async def _upgrade_postgres(url: str) -> bool:
+    def migrate(connection: Connection) -> bool:
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
+        if behind := _is_behind(connection):
+            _run(connection)
+        return behind
+
+    engine = create_async_engine(with_driver(url), poolclass=NullPool)
+    async with engine.begin() as connection:
+        return await connection.run_sync(migrate)
+
+
+async def _is_current_postgres(url: str) -> bool:
+    engine = create_async_engine(with_driver(url), poolclass=NullPool)
+    async with engine.connect() as connection:
+        return not await connection.run_sync(_is_behind)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _revision_of(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _is_behind(connection: Connection) -> bool:
+    script = ScriptDirectory.from_config(_config())
+    revision = _revision_of(connection)
+    if revision and revision not in {known.revision for known in script.walk_revisions()}:
+        raise UnknownRevision(revision)
+    return revision != script.get_current_head()
+
+
+def _run(connection: Connection) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _sqlite_connection(path: Path) -> Iterator[Connection]:
+    # Of its own, with foreign keys off: a batch migration drops and renames tables, which would
+    # otherwise cascade. BEGIN comes before the DDL, so that a failure leaves nothing behind.
+    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+
+    @event.listens_for(engine, "connect")
+    def _(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def _(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    with engine.connect() as connection:
+        yield connection
+
+
+def _copy(path: Path, to: Path) -> None:
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(to)) as target:
+        source.backup(target)

@@ -1,0 +1,230 @@
+"""Projects: who may see them, and what may happen to them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Float, Row, Select, cast, func, insert, select, true, update
+
+from db import events
+from db.actors import Actor
+from db.engine import Tx
+from db.errors import (
+    ProjectAccessDenied,
+    ProjectArchived,
+    ProjectNotFound,
+    ResourceInUse,
+)
+from db.ids import new_id
+from db.listing import Listing, contains, one_of, seconds_between
+from db.tables import events as log
+from db.tables import members, projects, runs, tasks
+from db.types import MemberRole, Permission, ProjectStatus, RunStatus, TaskStatus
+from db.validation import json_object, text, whole_number
+
+DEFAULT_MAX_TASKS = 1000
+DEFAULT_MAX_CONCURRENT_TASKS = 10
+DEFAULT_STORAGE_LIMIT = "1GB"
+MOST_ACTIVITIES = 10
+NO_STATISTICS = {
+    "total_tasks": 0,
+    **{f"{status}_tasks": 0 for status in TaskStatus},
+    "completion_rate": 0.0,
+    "average_task_duration": None,
+}
+
+
+def visible_to(actor: Actor, project_id: ColumnElement[str] = projects.c.id) -> ColumnElement[bool]:
+    """True of rows whose project the actor may see: a member's, or any for an administrator."""
+    if actor.is_admin:
+        return true()
+    mine = select(members.c.project_id).where(members.c.user_id == actor.id)
+    return project_id.in_(mine)
+
+
+LISTING = Listing(
+    table=projects,
+    kept=projects.c.deleted_at.is_(None),
+    visible_to=visible_to,
+    filters={
+        "status": lambda value: one_of(projects.c.status, value),
+        "created_by": lambda value: projects.c.created_by == value,
+        "search": lambda value: contains(value, projects.c.name, projects.c.description),
+        "created_after": lambda value: projects.c.created_at >= value,
+        "created_before": lambda value: projects.c.created_at < value,
+    },
+    orders={
+        "name": projects.c.name,
+        "created_at": projects.c.created_at,
+        "updated_at": projects.c.updated_at,
+    },
+)
+
+
+def statistics(project_ids: Any) -> Select[Any]:
+    """Counts of tasks by status and how they go, a row a project that has tasks."""
+    total = func.count()
+    by_status = {
+        status: func.count().filter(tasks.c.status == status).label(f"{status}_tasks")
+        for status in TaskStatus
+    }
+    completed = by_status[TaskStatus.COMPLETED].element
+    spent = func.avg(seconds_between(tasks.c.started_at, tasks.c.completed_at))
+    return (
+        select(
+            tasks.c.project_id,
+            total.label("total_tasks"),
+            *by_status.values(),
+            (cast(completed, Float) / cast(total, Float)).label("completion_rate"),
+            cast(spent.filter(tasks.c.status == TaskStatus.COMPLETED), Float).label(
+                "average_task_duration"
+            ),
+        )
+        .where(one_of(tasks.c.project_id, project_ids), tasks.c.deleted_at.is_(None))
+        .group_by(tasks.c.project_id)
+    )
+
+
+def recent_activity(project_ids: Any) -> Select[Any]:
+    """The latest events of each of these projects, newest first."""
+    newest_first = (log.c.tx.desc(), log.c.seq.desc())
+    place = func.row_number().over(partition_by=log.c.project_id, order_by=newest_first)
+    found = (
+        select(
+            log.c.project_id,
+            log.c.at.label("timestamp"),
+            func.replace(log.c.kind, ".", "_").label("action"),
+            log.c.data["title"].as_string().label("task_title"),
+            events.actor_name(log.c.actor_id).label("user_name"),
+            place.label("place"),
+        )
+        .where(one_of(log.c.project_id, project_ids))
+        .subquery()
+    )
+    latest = found.c.place <= MOST_ACTIVITIES
+    return select(found).where(latest).order_by(found.c.project_id, found.c.place)
+
+
+def create(
+    tx: Tx,
+    actor: Actor,
+    *,
+    name: str,
+    description: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    resource_limits: Mapping[str, Any] | None = None,
+) -> str:
+    """Open a project that its creator owns; returns its id."""
+    actor.must(Permission.WRITE)
+    project_id = new_id()
+    limits = {
+        "max_tasks": DEFAULT_MAX_TASKS,
+        "max_concurrent_tasks": DEFAULT_MAX_CONCURRENT_TASKS,
+        "storage_limit": DEFAULT_STORAGE_LIMIT,
+    } | _valid({"resource_limits": resource_limits or {}})
+    values = _valid({"name": name, "description": description, "settings": settings or {}}) | limits
+    tx.execute(
+        insert(projects),
+        values
+        | {
+            "id": project_id,
+            "status": ProjectStatus.ACTIVE,
+            "created_by": actor.id,
+            "created_at": tx.now,
+            "updated_at": tx.now,
+        },
+    )
+    add_member(tx, project_id, actor.id, MemberRole.OWNER)
+    events.tell(tx, "project.created", actor, project_id=project_id, data={"name": values["name"]})
+    return project_id
+
+
+def change(tx: Tx, actor: Actor, project_id: str, changes: Mapping[str, Any]) -> None:
+    """Set what `changes` names; an archived project takes nothing but another status."""
+    actor.must(Permission.WRITE)
+    project = get(tx, actor, project_id, changing=True)
+    if project.status == ProjectStatus.ARCHIVED and "status" not in changes:
+        raise ProjectArchived(project_id=project_id)
+    values = _valid(changes)
+    if "settings" in values:
+        values["settings"] = project.settings | values["settings"]
+    tx.execute(
+        update(projects).where(projects.c.id == project_id).values(**values, updated_at=tx.now)
+    )
+    events.tell(tx, "project.updated", actor, project_id=project_id, data=_shown(values))
+
+
+def remove(tx: Tx, actor: Actor, project_id: str) -> datetime:
+    """Delete a project softly; returns when. Raises `ResourceInUse` while one of its runs is active."""
+    actor.must(Permission.WRITE)
+    get(tx, actor, project_id, changing=True)
+    active = runs.c.status.in_([RunStatus.QUEUED, RunStatus.RUNNING])
+    if tx.first(select(runs.c.id).where(runs.c.project_id == project_id, active).limit(1)):
+        raise ResourceInUse(project_id=project_id)
+    tx.execute(update(projects).where(projects.c.id == project_id).values(deleted_at=tx.now))
+    events.tell(tx, "project.deleted", actor, project_id=project_id, data={})
+    return tx.now
+
+
+def get(tx: Tx, actor: Actor, project_id: str, *, changing: bool = False) -> Row[Any]:
+    """The project, if the actor may see it, and change it when that is meant."""
+    mine = (members.c.project_id == projects.c.id) & (members.c.user_id == actor.id)
+    project = tx.first(
+        select(projects, members.c.role)
+        .outerjoin(members, mine)
+        .where(projects.c.id == project_id, projects.c.deleted_at.is_(None))
+    )
+    if not project or not (project.role or actor.is_admin):
+        raise ProjectNotFound(project_id=project_id)
+    if changing and project.role == MemberRole.VIEWER and not actor.is_admin:
+        raise ProjectAccessDenied(project_id=project_id, role=project.role)
+    return project
+
+
+def get_active(tx: Tx, actor: Actor, project_id: str) -> Row[Any]:
+    """The project, for changing what is in it. Raises `ProjectArchived` when it is read-only."""
+    project = get(tx, actor, project_id, changing=True)
+    if project.status == ProjectStatus.ARCHIVED:
+        raise ProjectArchived(project_id=project_id)
+    return project
+
+
+def add_member(tx: Tx, project_id: str, user_id: str, role: MemberRole) -> None:
+    """Let a user into a project."""
+    tx.execute(
+        insert(members),
+        {"project_id": project_id, "user_id": user_id, "role": role, "created_at": tx.now},
+    )
+
+
+def _valid(values: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for field, value in values.items():
+        match field:
+            case "name":
+                found[field] = text(field, value, shortest=1, longest=200)
+            case "description":
+                found[field] = text(field, value, longest=100_000) if value is not None else None
+            case "settings":
+                found[field] = json_object(field, value)
+            case "status":
+                found[field] = ProjectStatus(value)
+            case "resource_limits":
+                found |= _limits(value)
+    return found
+
+
+def _limits(limits: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for field, value in limits.items():
+        if value is None:
+            continue
+        if field == "storage_limit":
+            found[field] = text(f"resource_limits.{field}", value, shortest=1, longest=32)
+        else:
+            found[field] = whole_number(f"resource_limits.{field}", value, least=1, most=1_000_000)
+    return found
+
+
+def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {field: value for field, value in values.items() if field != "description"}

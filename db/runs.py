@@ -1,0 +1,198 @@
+"""Runs: the queue of processes that we start, each of a task or of its own."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, func, insert, or_, select, true
+from sqlalchemy.exc import IntegrityError
+
+from db import projects
+from db.actors import Actor
+from db.engine import Tx
+from db.errors import ResourceNotFound, TaskAlreadyRunning
+from db.ids import new_id
+from db.listing import Listing, one_of, seconds_between
+from db.tables import runs, workers
+from db.types import Lane, RunnerName, RunStatus
+from db.validation import whole_number
+
+ACTIVE = (RunStatus.QUEUED, RunStatus.RUNNING)
+HEAD_START = {
+    Lane.HIGH: timedelta(minutes=30),
+    Lane.NORMAL: timedelta(0),
+    Lane.LOW: timedelta(minutes=-30),
+}
+HIGHEST_PRIORITY = 100
+HEAD_START_PER_PRIORITY = timedelta(seconds=15)
+LONGEST_TIMEOUT_SECONDS = 7 * 24 * 3600
+MOST_RETRIES = 20
+RUNS_TO_ESTIMATE_BY = 50
+
+
+def visible_to(actor: Actor) -> ColumnElement[bool]:
+    """True of runs in projects that the actor may see, and of the actor's own."""
+    if actor.is_admin:
+        return true()
+    return or_(runs.c.user_id == actor.id, projects.visible_to(actor, runs.c.project_id))
+
+
+LISTING = Listing(
+    table=runs,
+    kept=true(),
+    visible_to=visible_to,
+    filters={
+        "status": lambda value: one_of(runs.c.status, value),
+        "project_id": lambda value: runs.c.project_id == value,
+        "task_id": lambda value: runs.c.task_id == value,
+        "user_id": lambda value: runs.c.user_id == value,
+        "commands_only": lambda value: runs.c.task_id.is_(None),
+    },
+    orders={"enqueued_at": runs.c.enqueued_at},
+    default_order="enqueued_at",
+)
+
+
+def places_ahead() -> ColumnElement[int]:
+    """How many queued runs of the same lane are served before a run."""
+    other = runs.alias("ahead")
+    sooner = or_(
+        other.c.rank < runs.c.rank, and_(other.c.rank == runs.c.rank, other.c.id < runs.c.id)
+    )
+    return (
+        select(func.count())
+        .where(other.c.status == RunStatus.QUEUED, other.c.lane == runs.c.lane, sooner)
+        .correlate(runs)
+        .scalar_subquery()
+    )
+
+
+def is_newest() -> ColumnElement[bool]:
+    """True of the newest run of each task."""
+    other = runs.alias("newer")
+    newest = select(func.max(other.c.number)).where(other.c.task_id == runs.c.task_id)
+    return runs.c.number == newest.correlate(runs).scalar_subquery()
+
+
+def enqueue(
+    tx: Tx,
+    actor: Actor,
+    *,
+    command: str | None,
+    runner: RunnerName,
+    lane: Lane,
+    priority: int = 0,
+    task_id: str | None = None,
+    project_id: str | None = None,
+    working_directory: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    timeout_seconds: int | None = None,
+    max_attempts: int = 1,
+    number: int = 1,
+    options: Mapping[str, Any] | None = None,
+) -> str:
+    """Put a run into its lane; returns its id. Raises `TaskAlreadyRunning` for a second active one.
+
+    `rank` is when the run's turn would come without others: the time it was enqueued, less the
+    head start of its lane and priority. The smallest rank is served first, so a run that has waited
+    longer than a head start overtakes, and no order ever shifts while runs wait.
+    """
+    run_id = new_id()
+    values = {
+        "id": run_id,
+        "task_id": task_id,
+        "project_id": project_id,
+        "user_id": actor.id,
+        "bucket": project_id or actor.id,
+        "runner": runner,
+        "command": command,
+        "working_directory": working_directory,
+        "environment": dict(environment or {}),
+        "options": dict(options or {}),
+        "timeout_seconds": timeout_seconds,
+        "lane": lane,
+        "priority": priority,
+        "rank": rank_of(tx.now, lane, priority),
+        "status": RunStatus.QUEUED,
+        "number": number,
+        "attempt": 0,
+        "max_attempts": max_attempts,
+        "fence": 0,
+        "enqueued_at": tx.now,
+        "due_at": tx.now,
+        "last_seq": 0,
+        "total_bytes": 0,
+    }
+    try:
+        tx.execute(insert(runs), values)
+    except IntegrityError:
+        raise TaskAlreadyRunning(task_id=task_id) from None
+    tx.hint("runs")
+    return run_id
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the queue a run is, and when its turn should come."""
+
+    run_id: str
+    task_id: str
+    number: int
+    position: int
+    estimated_start_at: datetime
+
+
+def placed(tx: Tx, unit: Callable[..., str], *args: Any) -> Place:
+    """Enqueue a task's run by `unit`; the estimate is by how long runs took lately."""
+    run_id = unit(tx, *args)
+    run = tx.first(
+        select(runs.c.task_id, runs.c.number, places_ahead().label("ahead")).where(
+            runs.c.id == run_id
+        )
+    )
+    assert run
+    return Place(
+        run_id, run.task_id, run.number, run.ahead + 1, tx.now + _wait_behind(tx, run.ahead)
+    )
+
+
+def get(tx: Tx, actor: Actor, run_id: str) -> Row[Any]:
+    """The run, if the actor may see it."""
+    run = tx.first(select(runs).where(runs.c.id == run_id, visible_to(actor)))
+    if not run:
+        raise ResourceNotFound(resource="run", run_id=run_id)
+    return run
+
+
+def rank_of(enqueued_at: datetime, lane: Lane, priority: int) -> int:
+    """When a run's turn would come without others, in microseconds since 1970."""
+    head_start = HEAD_START[lane] + priority * HEAD_START_PER_PRIORITY
+    return round((enqueued_at - head_start).timestamp() * 1_000_000)
+
+
+def timeout(field: str, seconds: int | None) -> int | None:
+    """A timeout within its bounds."""
+    if seconds is None:
+        return None
+    return whole_number(field, seconds, least=1, most=LONGEST_TIMEOUT_SECONDS)
+
+
+def _wait_behind(tx: Tx, ahead: int) -> timedelta:
+    """How long the runs ahead take, by the latest run times, on the slots there are."""
+    lately = (
+        select(seconds_between(runs.c.started_at, runs.c.finished_at).label("seconds"))
+        .where(runs.c.finished_at.is_not(None), runs.c.started_at.is_not(None))
+        .order_by(runs.c.enqueued_at.desc())
+        .limit(RUNS_TO_ESTIMATE_BY)
+        .subquery()
+    )
+    busy = select(func.count()).where(runs.c.status == RunStatus.RUNNING).scalar_subquery()
+    slots = select(func.coalesce(func.sum(workers.c.concurrency), 0)).scalar_subquery()
+    known = tx.first(
+        select(func.avg(lately.c.seconds).label("mean"), busy.label("busy"), slots.label("slots"))
+    )
+    assert known
+    slots_in_all = max(known.slots, 1)
+    rounds = max(ahead + known.busy - slots_in_all + 1, 0) / slots_in_all
+    return timedelta(seconds=float(known.mean or 0) * rounds)

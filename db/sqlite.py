@@ -1,0 +1,181 @@
+"""SQLite: one thread writes, and commits what waits together once; readers never wait for it."""
+
+import asyncio
+import contextlib
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+from sqlalchemy import Connection, Engine, Executable, QueuePool, Row, create_engine, event
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from db.bus import Bus
+from db.engine import Database, Tx, json_text
+from db.errors import DatabaseUnavailable
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+MOST_UNITS_PER_COMMIT = 256
+READING_THREADS = 4
+
+
+class SqliteDatabase(Database):
+    """A SQLite file in WAL mode; every commit is on disk before it is answered."""
+
+    def __init__(self, path: Path, bus: Bus) -> None:
+        super().__init__(bus)
+        self._path = path
+        self._writing = _engine(path, writes=True)
+        self._reading = _engine(path, writes=False)
+        self.dialect = self._reading.dialect
+        self._units: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._serve, name="sqlite writer", daemon=True)
+        self._readers = ThreadPoolExecutor(READING_THREADS, "sqlite reader")
+
+    async def open(self) -> None:
+        # The first connection makes the file and turns WAL on, before anyone reads.
+        await asyncio.to_thread(lambda: self._writing.connect().close())
+        self._writer.start()
+
+    async def close(self) -> None:
+        if self._writer.is_alive():
+            self._units.put(None)
+            await asyncio.to_thread(self._writer.join)
+        self._readers.shutdown()
+        self._reading.dispose()
+        self._writing.dispose()
+
+    async def rows(
+        self, statement: Executable, parameters: Mapping[str, Any] | None = None
+    ) -> Sequence[Row[Any]]:
+        def read() -> Sequence[Row[Any]]:
+            with self._reading.connect() as connection:
+                return connection.execute(statement, parameters).all()
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, read)
+
+    async def _commit(self, unit: Callable[[Tx], T]) -> tuple[T, Iterable[str]]:
+        loop = asyncio.get_running_loop()
+        pending = _Pending(unit, loop, loop.create_future())
+        self._units.put(pending)
+        result: T = await pending.future
+        return result, pending.topics
+
+    def _serve(self) -> None:
+        with self._writing.connect() as connection:
+            serving = True
+            while serving:
+                taken = self._take()
+                serving = None not in taken
+                batch = [pending for pending in taken if pending]
+                if batch:
+                    _commit_together(connection, batch)
+                for loop in {pending.loop for pending in batch}:
+                    # The loop may be gone when the process ends; then so is whoever asked.
+                    with contextlib.suppress(RuntimeError):
+                        loop.call_soon_threadsafe(_answer, loop, batch)
+
+    def _take(self) -> "list[_Pending | None]":
+        taken = [self._units.get()]
+        with contextlib.suppress(queue.Empty):
+            while len(taken) < MOST_UNITS_PER_COMMIT:
+                taken.append(self._units.get_nowait())
+        return taken
+
+
+@dataclass
+class _Pending:
+    unit: Callable[[Tx], Any]
+    loop: asyncio.AbstractEventLoop
+    future: "asyncio.Future[Any]"
+    result: Any = None
+    error: Exception | None = None
+    topics: set[str] = field(default_factory=set)
+
+
+def _commit_together(connection: Connection, batch: list[_Pending]) -> None:
+    try:
+        with connection.begin():
+            for pending in batch:
+                _run_within(connection, pending, alone=len(batch) == 1)
+    except _Refused:
+        pass
+    except Exception as error:
+        log.exception("a commit failed")
+        for pending in batch:
+            pending.error = pending.error or _explained(error)
+
+
+def _run_within(connection: Connection, pending: _Pending, *, alone: bool) -> None:
+    tx = Tx(connection)
+    try:
+        if alone:
+            pending.result = pending.unit(tx)
+        else:
+            with connection.begin_nested():
+                pending.result = pending.unit(tx)
+        pending.topics = tx.topics
+    except Exception as error:
+        pending.error = _explained(error)
+        if alone:
+            raise _Refused from error
+
+
+class _Refused(Exception):
+    """The only unit of a transaction failed: there is nothing to commit."""
+
+
+def _explained(error: Exception) -> Exception:
+    if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
+        log.error("the database refused: %s", error.orig)
+        return DatabaseUnavailable()
+    return error
+
+
+def _answer(loop: asyncio.AbstractEventLoop, batch: list[_Pending]) -> None:
+    for pending in batch:
+        if pending.loop is not loop or pending.future.cancelled():
+            continue
+        if pending.error:
+            pending.future.set_exception(pending.error)
+        else:
+            pending.future.set_result(pending.result)
+
+
+def _engine(path: Path, *, writes: bool) -> Engine:
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            path, timeout=10, isolation_level=None, check_same_thread=False
+        )
+        if writes:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+        else:
+            connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    engine = create_engine(
+        "sqlite://",
+        creator=connect,
+        poolclass=QueuePool,
+        pool_size=READING_THREADS,
+        json_serializer=json_text,
+        json_deserializer=orjson.loads,
+    )
+    if writes:
+        # A deferred transaction that turns to writing fails with «locked», whatever the timeout.
+        @event.listens_for(engine, "begin")
+        def _(connection: Connection) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine

@@ -1,0 +1,287 @@
+"""Every table, on one page. Relations live in the graph; rules in the functions beside this file."""
+
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from db.types import (
+    Bytes,
+    DependencyType,
+    Id,
+    Json,
+    Lane,
+    MemberRole,
+    ProjectStatus,
+    Role,
+    RunnerName,
+    RunStatus,
+    SessionStatus,
+    Stream,
+    TaskStatus,
+    UtcDateTime,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+BigSerial = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _word(name: str, words: type[StrEnum]) -> tuple[Column[Any], CheckConstraint]:
+    allowed = ", ".join(f"'{word}'" for word in words)
+    return (
+        Column(name, String(16), nullable=False),
+        CheckConstraint(f"{name} IN ({allowed})", name=name),
+    )
+
+
+def _refers(name: str, target: str, *, required: bool = False) -> Column[Any]:
+    return Column(name, Id, ForeignKey(target), nullable=not required)
+
+
+def _partial(name: str, condition: str, *columns: str, unique: bool = False) -> Index:
+    where = text(condition)
+    return Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
+def _at(name: str, *, required: bool = False) -> Column[Any]:
+    return Column(name, UtcDateTime, nullable=not required)
+
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("username", String(64), nullable=False, unique=True),
+    Column("email", String(254), unique=True),
+    Column("full_name", String(200)),
+    Column("avatar_url", String(2000)),
+    Column("password_hash", Text, nullable=False),
+    *_word("role", Role),
+    Column("token_version", Integer, nullable=False, server_default="1"),
+    Column("preferences", Json, nullable=False),
+    _at("created_at", required=True),
+    _at("updated_at", required=True),
+    _at("last_login_at"),
+    _at("disabled_at"),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("description", Text),
+    *_word("status", ProjectStatus),
+    Column("settings", Json, nullable=False),
+    Column("max_tasks", Integer, nullable=False),
+    Column("max_concurrent_tasks", Integer, nullable=False),
+    Column("storage_limit", String(32), nullable=False),
+    _refers("created_by", "users.id", required=True),
+    _at("created_at", required=True),
+    _at("updated_at", required=True),
+    _at("deleted_at"),
+    Index(None, "created_at", "id"),
+)
+
+members = Table(
+    "project_members",
+    metadata,
+    Column("project_id", Id, ForeignKey("projects.id"), primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id"), primary_key=True),
+    *_word("role", MemberRole),
+    _at("created_at", required=True),
+    Index(None, "user_id", "project_id"),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _refers("project_id", "projects.id", required=True),
+    Column("title", String(500), nullable=False),
+    Column("description", Text),
+    *_word("status", TaskStatus),
+    Column("priority", Integer, nullable=False),
+    Column("progress_percentage", Integer, nullable=False),
+    Column("estimated_seconds", Integer),
+    _refers("assigned_to", "users.id"),
+    _refers("created_by", "users.id", required=True),
+    Column("tags", Json, nullable=False),
+    Column("metadata", Json, nullable=False),
+    _at("created_at", required=True),
+    _at("updated_at", required=True),
+    _at("started_at"),
+    _at("completed_at"),
+    _at("deleted_at"),
+    CheckConstraint("progress_percentage BETWEEN 0 AND 100", name="progress"),
+    Index(None, "created_at", "id"),
+    Index(None, "project_id", "created_at", "id"),
+    Index(None, "project_id", "status"),
+    Index(None, "status", "created_at", "id"),
+    Index(None, "assigned_to", "created_at", "id"),
+)
+
+task_tags = Table(
+    "task_tags",
+    metadata,
+    Column("tag", String(100), primary_key=True),
+    Column("task_id", Id, ForeignKey("tasks.id"), primary_key=True),
+    Index(None, "task_id"),
+)
+
+task_dependencies = Table(
+    "task_dependencies",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _refers("task_id", "tasks.id", required=True),
+    _refers("depends_on_task_id", "tasks.id", required=True),
+    *_word("dependency_type", DependencyType),
+    _at("created_at", required=True),
+    UniqueConstraint("task_id", "depends_on_task_id"),
+    CheckConstraint("task_id <> depends_on_task_id", name="not_itself"),
+    Index(None, "depends_on_task_id"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", BigSerial, primary_key=True, autoincrement=True),
+    # Numbers are given before the commit: what is settled is told by the transaction's number.
+    Column("tx", BigInteger, nullable=False, server_default="0"),
+    Column("id", Id, nullable=False),
+    Column("kind", String(64), nullable=False),
+    _at("at", required=True),
+    Column("actor_id", Id),
+    Column("project_id", Id),
+    Column("task_id", Id),
+    Column("run_id", Id),
+    Column("session_id", Id),
+    Column("data", Json, nullable=False),
+    Index(None, "task_id", "seq"),
+    Index(None, "project_id", "tx", "seq"),
+    Index(None, "tx", "seq"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _refers("task_id", "tasks.id"),
+    _refers("project_id", "projects.id"),
+    _refers("user_id", "users.id", required=True),
+    # What limits and fairness count by: the project, else the user.
+    Column("bucket", Id, nullable=False),
+    *_word("runner", RunnerName),
+    Column("command", Text),
+    Column("working_directory", Text),
+    Column("environment", Json, nullable=False),
+    Column("options", Json, nullable=False),
+    Column("timeout_seconds", Integer),
+    *_word("lane", Lane),
+    Column("priority", Integer, nullable=False),
+    Column("rank", BigInteger, nullable=False),
+    *_word("status", RunStatus),
+    Column("number", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("worker_id", Id),
+    _at("lease_until"),
+    Column("boot_id", String(36)),
+    Column("pid", Integer),
+    Column("pid_started", BigInteger),
+    _at("enqueued_at", required=True),
+    _at("due_at", required=True),
+    _at("claimed_at"),
+    _at("started_at"),
+    _at("finished_at"),
+    _at("cancel_asked_at"),
+    Column("cancel_reason", Text),
+    Column("exit_code", Integer),
+    Column("error_code", String(64)),
+    Column("error_message", Text),
+    Column("last_seq", Integer, nullable=False),
+    Column("total_bytes", BigInteger, nullable=False),
+    Column("sha256", String(64)),
+    CheckConstraint(
+        "(status IN ('queued', 'running')) = (finished_at IS NULL)", name="finished_iff_final"
+    ),
+    _partial("ix_runs_ready", "status = 'queued'", "bucket", "lane", "rank", "id"),
+    _partial("ix_runs_position", "status = 'queued'", "lane", "rank", "id"),
+    _partial("ix_runs_running", "status = 'running'", "bucket"),
+    _partial("ix_runs_lease", "status = 'running'", "lease_until"),
+    _partial("uq_runs_one_active", "status IN ('queued', 'running')", "task_id", unique=True),
+    Index(None, "task_id", "enqueued_at", "id"),
+    Index(None, "project_id", "enqueued_at", "id"),
+    Index(None, "user_id", "enqueued_at", "id"),
+)
+
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("run_id", Id, ForeignKey("runs.id"), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    *_word("stream", Stream),
+    # Bytes, not text: nothing that a process prints is lost, whatever its encoding.
+    Column("content", Bytes, nullable=False),
+    _at("at", required=True),
+)
+
+lanes = Table(
+    "lanes",
+    metadata,
+    Column("name", String(16), primary_key=True),
+    _at("paused_at"),
+    Column("paused_reason", Text),
+    Column("paused_by", Id),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("host", String(255), nullable=False),
+    Column("boot_id", String(36), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("pid_started", BigInteger, nullable=False),
+    Column("concurrency", Integer, nullable=False),
+    _at("started_at", required=True),
+    _at("seen_at", required=True),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _refers("project_id", "projects.id"),
+    _refers("user_id", "users.id", required=True),
+    *_word("status", SessionStatus),
+    Column("settings", Json, nullable=False),
+    _at("created_at", required=True),
+    _at("last_accessed_at", required=True),
+    _at("expires_at", required=True),
+    _at("deleted_at"),
+    Index(None, "user_id", "created_at", "id"),
+)

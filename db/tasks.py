@@ -1,0 +1,322 @@
+"""Tasks: create, change, remove, execute, retry and cancel them."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, select, update
+
+from db import events, lifecycle, projects, runs
+from db.actors import Actor
+from db.engine import Tx
+from db.errors import (
+    Invalid,
+    InvalidFormat,
+    ProjectLimitExceeded,
+    ResourceInUse,
+    TaskAlreadyRunning,
+    TaskDependencyNotMet,
+    TaskNotFound,
+)
+from db.ids import new_id
+from db.listing import Listing, contains, one_of
+from db.tables import members, task_dependencies, task_tags, tasks, users
+from db.types import DependencyType, Lane, Permission, RunnerName, TaskStatus
+from db.validation import json_object, text, whole_number
+
+LONGEST_DURATION_SECONDS = 1000 * 3600 - 1
+MOST_TAGS = 50
+FINAL = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED)
+
+
+def visible_to(actor: Actor) -> ColumnElement[bool]:
+    """True of tasks in projects that the actor may see."""
+    return projects.visible_to(actor, tasks.c.project_id)
+
+
+LISTING = Listing(
+    table=tasks,
+    kept=tasks.c.deleted_at.is_(None),
+    visible_to=visible_to,
+    filters={
+        "project_id": lambda value: tasks.c.project_id == value,
+        "status": lambda value: one_of(tasks.c.status, value),
+        "assigned_to": lambda value: tasks.c.assigned_to == value,
+        "created_by": lambda value: tasks.c.created_by == value,
+        "priority": lambda value: tasks.c.priority >= value,
+        "tags": lambda value: tasks.c.id.in_(_tagged(value)),
+        "search": lambda value: contains(value, tasks.c.title, tasks.c.description),
+        "created_after": lambda value: tasks.c.created_at >= value,
+        "created_before": lambda value: tasks.c.created_at < value,
+    },
+    orders={
+        "created_at": tasks.c.created_at,
+        "updated_at": tasks.c.updated_at,
+        "priority": tasks.c.priority,
+        "title": tasks.c.title,
+    },
+)
+
+
+def create(tx: Tx, actor: Actor, *, project_id: str, title: str, **rest: Any) -> str:
+    """Add a task to a project and return its id.
+
+    Raises `ProjectLimitExceeded` when the project holds as many as it may.
+    """
+    actor.must(Permission.WRITE)
+    project = projects.get_active(tx, actor, project_id)
+    held = select(func.count()).where(tasks.c.project_id == project_id, LISTING.kept)
+    if tx.scalar(held) >= project.max_tasks:
+        raise ProjectLimitExceeded(project_id=project_id, max_tasks=project.max_tasks)
+    values = _valid(tx, project_id, {"title": title} | rest)
+    task_id = new_id()
+    row = {
+        "priority": 0,
+        "tags": [],
+        "metadata": {},
+        **values,
+        "id": task_id,
+        "project_id": project_id,
+        "status": TaskStatus.PENDING,
+        "progress_percentage": 0,
+        "created_by": actor.id,
+        "created_at": tx.now,
+        "updated_at": tx.now,
+    }
+    tx.execute(insert(tasks), row)
+    _tag(tx, task_id, row["tags"])
+    initial = {"title": title, "status": TaskStatus.PENDING}
+    _tell(tx, "task.created", actor, project_id, task_id, row, initial_data=initial)
+    return task_id
+
+
+def change(tx: Tx, actor: Actor, task_id: str, changes: Mapping[str, Any]) -> None:
+    """Set what `changes` names, and tell each change by itself.
+
+    A status is the record's, not the process's: while a run is active it can't be set. Raises
+    `TaskAlreadyRunning` then.
+    """
+    actor.must(Permission.WRITE)
+    task = get(tx, actor, task_id, changing=True)
+    values = _valid(tx, task.project_id, changes)
+    changed = {field: value for field, value in values.items() if task._mapping[field] != value}
+    if "status" in changed:
+        if lifecycle.active_run(tx, task_id):
+            raise TaskAlreadyRunning(task_id=task_id)
+        changed |= _moments(tx, task, changed["status"])
+    if not changed:
+        return
+    tx.execute(update(tasks).where(tasks.c.id == task_id).values(**changed, updated_at=tx.now))
+    if "tags" in changed:
+        tx.execute(delete(task_tags).where(task_tags.c.task_id == task_id))
+        _tag(tx, task_id, changed["tags"])
+    _tell_changes(tx, actor, task, changed)
+
+
+def remove(tx: Tx, actor: Actor, task_id: str) -> datetime:
+    """Delete a task softly; its history stays. Returns when. Raises `ResourceInUse` while it runs."""
+    actor.must(Permission.WRITE)
+    task = get(tx, actor, task_id, changing=True)
+    if lifecycle.active_run(tx, task_id):
+        raise ResourceInUse(task_id=task_id)
+    tx.execute(
+        update(tasks).where(tasks.c.id == task_id).values(deleted_at=tx.now, updated_at=tx.now)
+    )
+    _tell(tx, "task.deleted", actor, task.project_id, task_id, task._mapping)
+    return tx.now
+
+
+def execute(
+    tx: Tx, actor: Actor, task_id: str, lane: Lane = Lane.NORMAL, options: Mapping[str, Any] = {}
+) -> str:
+    """Put a task into its lane; returns the id of its run.
+
+    Options: `timeout` (seconds), `retry_attempts`, `runner`. Raises `TaskAlreadyRunning`,
+    `TaskDependencyNotMet`.
+    """
+    actor.must(Permission.EXECUTE)
+    return _enqueue(tx, actor, get(tx, actor, task_id, changing=True), lane, options)
+
+
+def retry(tx: Tx, actor: Actor, task_id: str) -> str:
+    """Execute a task again that failed or was cancelled; returns the id of its new run."""
+    actor.must(Permission.EXECUTE)
+    task = get(tx, actor, task_id, changing=True)
+    if lifecycle.active_run(tx, task_id):
+        raise TaskAlreadyRunning(task_id=task_id)
+    last = lifecycle.last_run(tx, task_id)
+    if not last or task.status not in (TaskStatus.FAILED, TaskStatus.CANCELLED):
+        raise Invalid(
+            "status", "Only a failed or cancelled task can be retried", status=task.status
+        )
+    return _enqueue(tx, actor, task, Lane(last.lane), last.options)
+
+
+def cancel(tx: Tx, actor: Actor, task_id: str, reason: str | None = None) -> datetime:
+    """Cancel a task: a queued run at once, a running one as soon as its worker has stopped it.
+
+    Returns when it was asked for. A task that has no active run is cancelled in the record. Raises `Invalid` for a task that has
+    come to its end already.
+    """
+    actor.must(Permission.EXECUTE)
+    task = get(tx, actor, task_id, changing=True)
+    reason = text("reason", reason, longest=2000) if reason is not None else None
+    if run := lifecycle.active_run(tx, task_id):
+        lifecycle.cancel(tx, actor, run, reason)
+    elif task.status in FINAL:
+        raise Invalid("status", "The task has come to its end already", status=task.status)
+    else:
+        lifecycle.record_cancelled(tx, actor, task, reason)
+    return tx.now
+
+
+def get(tx: Tx, actor: Actor, task_id: str, *, changing: bool = False) -> Row[Any]:
+    """The task, if the actor may see it, and change it when that is meant."""
+    task = tx.first(select(tasks).where(tasks.c.id == task_id, LISTING.kept, visible_to(actor)))
+    if not task:
+        raise TaskNotFound(task_id=task_id)
+    if changing:
+        projects.get_active(tx, actor, task.project_id)
+    return task
+
+
+def _enqueue(tx: Tx, actor: Actor, task: Row[Any], lane: Lane, options: Mapping[str, Any]) -> str:
+    if waiting_for := unmet_dependencies(tx, task.id):
+        raise TaskDependencyNotMet(task_id=task.id, waiting_for=waiting_for)
+    command = task._mapping["metadata"].get("command")
+    runner = RunnerName(options.get("runner") or ("shell" if command else "claude"))
+    if runner is RunnerName.SHELL and not (isinstance(command, str) and command.strip()):
+        raise Invalid("metadata.command", "The shell runner needs a command")
+    retries = whole_number(
+        "options.retry_attempts",
+        options.get("retry_attempts") or 0,
+        least=0,
+        most=runs.MOST_RETRIES,
+    )
+    earlier = lifecycle.last_run(tx, task.id)
+    run_id = runs.enqueue(
+        tx,
+        actor,
+        command=command if runner is RunnerName.SHELL else None,
+        runner=runner,
+        lane=lane,
+        priority=task.priority,
+        task_id=task.id,
+        project_id=task.project_id,
+        timeout_seconds=runs.timeout("options.timeout", options.get("timeout")),
+        max_attempts=retries + 1,
+        number=earlier.number + 1 if earlier else 1,
+        options=options,
+    )
+    lifecycle.record_queued(tx, actor, task, run_id, lane)
+    return run_id
+
+
+def unmet_dependencies(tx: Tx, task_id: str) -> list[str]:
+    """The ids of the tasks that this one still waits for."""
+    return [row.id for row in tx.all(_UNMET, {"waiting": task_id})]
+
+
+def _tagged(values: Any) -> Select[Any]:
+    return select(task_tags.c.task_id).where(one_of(task_tags.c.tag, values))
+
+
+def _tag(tx: Tx, task_id: str, tags: Iterable[str]) -> None:
+    if rows := [{"task_id": task_id, "tag": tag} for tag in tags]:
+        tx.execute(insert(task_tags), rows)
+
+
+def _valid(tx: Tx, project_id: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for field, value in values.items():
+        match field:
+            case "title":
+                found[field] = text(field, value, shortest=1, longest=500)
+            case "description":
+                found[field] = text(field, value, longest=100_000) if value is not None else None
+            case "status":
+                found[field] = TaskStatus(value)
+            case "priority":
+                found[field] = whole_number(field, value, least=0, most=runs.HIGHEST_PRIORITY)
+            case "progress_percentage":
+                found[field] = whole_number(field, value, least=0, most=100)
+            case "estimated_duration":
+                found["estimated_seconds"] = _duration(field, value)
+            case "assigned_to":
+                found[field] = _assignee(tx, project_id, value)
+            case "tags":
+                found[field] = _tags(value)
+            case "metadata":
+                found[field] = json_object(field, value)
+            case _:
+                raise AssertionError(field)
+    return found
+
+
+def _duration(field: str, seconds: int | None) -> int | None:
+    if seconds is None:
+        return None
+    return whole_number(field, seconds, least=0, most=LONGEST_DURATION_SECONDS)
+
+
+def _tags(tags: Iterable[str]) -> list[str]:
+    found = list(dict.fromkeys(text("tags", tag, shortest=1, longest=100) for tag in tags))
+    if len(found) > MOST_TAGS:
+        raise Invalid("tags", f"Must be at most {MOST_TAGS} tags", maximum=MOST_TAGS)
+    return found
+
+
+def _assignee(tx: Tx, project_id: str, user_id: str | None) -> str | None:
+    """Someone who can see the project: a member or an administrator."""
+    if user_id is None:
+        return None
+    member = (members.c.user_id == users.c.id) & (members.c.project_id == project_id)
+    found = tx.first(
+        select(users.c.role, members.c.user_id)
+        .outerjoin(members, member)
+        .where(users.c.id == user_id, users.c.disabled_at.is_(None))
+    )
+    if not found or not (found.user_id or found.role == "admin"):
+        raise InvalidFormat("assigned_to", "Not a member of the project")
+    return user_id
+
+
+def _moments(tx: Tx, task: Row[Any], status: TaskStatus) -> dict[str, Any]:
+    """When a task that is set to a status by hand began and ended."""
+    match status:
+        case TaskStatus.PENDING:
+            return {"started_at": None, "completed_at": None}
+        case TaskStatus.RUNNING:
+            return {"started_at": tx.now, "completed_at": None}
+        case _:
+            return {"started_at": task.started_at or tx.now, "completed_at": tx.now}
+
+
+def _tell(
+    tx: Tx,
+    kind: str,
+    actor: Actor,
+    project_id: str,
+    task_id: str,
+    task: Mapping[str, Any],
+    **details: Any,
+) -> None:
+    data = {
+        "title": task["title"],
+        "status": task["status"],
+        "progress_percentage": task["progress_percentage"],
+        "details": details,
+    }
+    events.tell(tx, kind, actor, project_id=project_id, task_id=task_id, data=data)
+
+
+def _tell_changes(tx: Tx, actor: Actor, task: Row[Any], changed: Mapping[str, Any]) -> None:
+    now = dict(task._mapping) | changed
+    for field, value in changed.items():
+        if field in ("started_at", "completed_at"):
+            continue
+        details = {"field": field, "old_value": task._mapping[field], "new_value": value}
+        _tell(tx, "task.updated", actor, task.project_id, task.id, now, **details)
+
+
+_UNMET = lifecycle.unmet("waiting")

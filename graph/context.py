@@ -1,0 +1,102 @@
+"""What a resolver may reach."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ParamSpec, TypeVar
+
+import strawberry
+
+from db.actors import Actor
+from db.bus import Bus
+from db.engine import Database, Unit
+from db.errors import Problem, TokenMissing
+from graph.auth import Gate
+from graph.execution import Executor
+from graph.loaders import Loaders
+from settings import Settings
+
+__all__ = ["Context", "Info", "Problem", "Services"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Context:
+    """One request, one socket's operation or one event of a subscription."""
+
+    def __init__(
+        self,
+        services: "Services",
+        actor: Actor | None,
+        request_id: str,
+        token: str | None = None,
+        expires_at: datetime | None = None,
+    ) -> None:
+        self.services = services
+        self.actor = actor
+        self.request_id = request_id
+        self.token = token
+        self.expires_at = expires_at
+        self._loaders: Loaders | None = None
+
+    @property
+    def signed_in(self) -> Actor:
+        """The actor. Raises `TokenMissing` when there is none."""
+        if self.actor is None:
+            raise TokenMissing()
+        return self.actor
+
+    @property
+    def database(self) -> Database:
+        return self.services.database
+
+    @property
+    def loaders(self) -> Loaders:
+        self._loaders = self._loaders or Loaders(self.database)
+        return self._loaders
+
+    def forget(self) -> None:
+        """Load everything anew: what was loaded may have changed since."""
+        self._loaders = None
+
+    def fresh(self) -> "Context":
+        """The same caller, with nothing loaded."""
+        return Context(self.services, self.actor, self.request_id, self.token, self.expires_at)
+
+    async def write(self, unit: Unit[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `unit(tx, …)` as one transaction; what was loaded before is forgotten."""
+        result = await self.database.write(unit, *args, **kwargs)
+        self.forget()
+        return result
+
+
+Info = strawberry.Info[Context, Any]
+
+
+@dataclass
+class Services:
+    """What one process serves with; composed in `app.py`."""
+
+    settings: Settings
+    database: Database
+    gate: Gate
+    graphql: Executor
+    rest: Executor
+
+    @property
+    def bus(self) -> Bus:
+        return self.database.bus
+
+    async def context(self, token: str | None, request_id: str) -> Context:
+        """The context of a caller. Raises `TokenInvalid` or `AccountDisabled`.
+
+        Without a token there is no actor, and fields that need one say so.
+        """
+        if token is None:
+            return Context(self, None, request_id)
+        identity = await self.gate.identify(token)
+        return Context(self, identity.actor, request_id, token, identity.expires_at)
+
+    def unidentified(self, token: str | None, request_id: str) -> Context:
+        """The context of a caller whose token is not checked: it may only sign in or refresh."""
+        return Context(self, None, request_id, token)

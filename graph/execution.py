@@ -1,0 +1,228 @@
+"""Prepares operations once and executes them: the reference path, through graphql-core."""
+
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Awaitable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import structlog
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    GraphQLError,
+    GraphQLInputType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    execute,
+    parse,
+    specified_rules,
+    subscribe,
+    type_from_ast,
+    validate,
+)
+
+from db.errors import Problem
+from graph.bounds import check_bounds
+
+log = structlog.get_logger(__name__)
+
+MOST_PREPARED = 1024
+MOST_TOKENS = 5_000
+LONGEST_DOCUMENT = 100_000
+
+
+class Refused(Exception):
+    """The document can't be executed: it does not parse, is not valid or asks for too much."""
+
+    def __init__(self, errors: list[GraphQLError]) -> None:
+        self.errors = errors
+        super().__init__("; ".join(error.message for error in errors))
+
+    def formatted(self, request_id: str) -> list[dict[str, Any]]:
+        """The errors as a response shows them."""
+        return [
+            {**error.formatted, "extensions": {"code": _code_of(error), "requestId": request_id}}
+            for error in self.errors
+        ]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable that an operation declares."""
+
+    type: GraphQLInputType
+    has_default: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """One operation of a document that was parsed and validated."""
+
+    name: str | None
+    operation: OperationDefinitionNode
+    document: DocumentNode
+    variables: Mapping[str, Variable]
+
+    @property
+    def type(self) -> OperationType:
+        return self.operation.operation
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an operation gave: the JSON of its `data`, and its errors as they are shown."""
+
+    data: bytes | None
+    errors: list[dict[str, Any]] = field(default_factory=list)
+
+    def body(self) -> bytes:
+        """The response as GraphQL over HTTP has it."""
+        parts = [b'"data":' + (self.data or b"null")]
+        if self.errors:
+            parts.insert(0, b'"errors":' + orjson.dumps(self.errors))
+        return b"{" + b",".join(parts) + b"}"
+
+
+class Executor:
+    """Executes operations on one schema."""
+
+    def __init__(self, schema: GraphQLSchema, executor_class: type[Any]) -> None:
+        self.schema = schema
+        self._executor_class = executor_class
+        self._prepared: OrderedDict[tuple[str, str | None], Prepared] = OrderedDict()
+
+    def prepare(self, text: str, operation_name: str | None = None) -> Prepared:
+        """Parse and validate a document; what was prepared lately is remembered.
+
+        Raises `Refused`.
+        """
+        key = (text, operation_name)
+        if found := self._prepared.get(key):
+            self._prepared.move_to_end(key)
+            return found
+        prepared = self._checked(text, operation_name)
+        self._prepared[key] = prepared
+        if len(self._prepared) > MOST_PREPARED:
+            self._prepared.popitem(last=False)
+        return prepared
+
+    async def execute(self, prepared: Prepared, variables: dict[str, Any], context: Any) -> Answer:
+        """Carry out a query or a mutation."""
+        result = execute(
+            self.schema,
+            prepared.document,
+            context_value=context,
+            variable_values=variables,
+            operation_name=prepared.name,
+            executor_class=self._executor_class,
+            operation_extensions={},
+        )
+        if isinstance(result, Awaitable):
+            result = await result
+        return answer_of(result, context.request_id)
+
+    async def subscribe(
+        self, prepared: Prepared, variables: dict[str, Any], context: Any
+    ) -> AsyncGenerator[Answer, None]:
+        """Carry out a subscription: an answer for each event, until it ends or is closed."""
+        results = subscribe(
+            self.schema,
+            prepared.document,
+            context_value=context,
+            variable_values=variables,
+            operation_name=prepared.name,
+            executor_class=self._executor_class,
+            operation_extensions={},
+        )
+        if isinstance(results, Awaitable):
+            results = await results
+        if isinstance(results, ExecutionResult):
+            yield answer_of(results, context.request_id)
+            return
+        try:
+            async for result in results:
+                yield answer_of(result, context.request_id)
+        finally:
+            await results.aclose()
+
+    def _checked(self, text: str, operation_name: str | None) -> Prepared:
+        try:
+            if len(text) > LONGEST_DOCUMENT:
+                raise GraphQLError(f"The document is longer than {LONGEST_DOCUMENT} characters")
+            document = parse(text, max_tokens=MOST_TOKENS)
+            check_bounds(document)
+            operation = _chosen(document, operation_name)
+        except GraphQLError as error:
+            raise Refused([error]) from None
+        except RecursionError:
+            raise Refused([GraphQLError("The document is nested too deeply")]) from None
+        if errors := validate(self.schema, document, specified_rules, max_errors=20):
+            raise Refused(errors)
+        return Prepared(
+            operation.name.value if operation.name else None,
+            operation,
+            document,
+            {
+                definition.variable.name.value: Variable(
+                    type_from_ast(self.schema, definition.type),  # type: ignore[arg-type]
+                    definition.default_value is not None,
+                )
+                for definition in operation.variable_definitions or ()
+            },
+        )
+
+
+def answer_of(result: ExecutionResult, request_id: str) -> Answer:
+    """A result of graphql-core as it is answered; what nobody expected is logged and masked."""
+    errors = [_shown(error, request_id) for error in result.errors or ()]
+    return Answer(None if result.data is None else orjson.dumps(result.data), errors)
+
+
+def problem_shown(problem: Problem, request_id: str) -> dict[str, Any]:
+    """A Problem as a GraphQL error."""
+    extensions = {"code": problem.code, "details": problem.details, "requestId": request_id}
+    return {"message": problem.message, "extensions": extensions}
+
+
+def _shown(error: GraphQLError, request_id: str) -> dict[str, Any]:
+    shown: dict[str, Any] = {**error.formatted}
+    original = _original(error)
+    if isinstance(original, Problem):
+        return shown | problem_shown(original, request_id)
+    # An error without a path is the request's: its variables do not fit.
+    if original is None or error.path is None:
+        return shown | {"extensions": {"code": _code_of(error), "requestId": request_id}}
+    log.error("a resolver failed", request_id=request_id, path=error.path, exc_info=original)
+    masked = {"code": "INTERNAL_ERROR", "requestId": request_id}
+    return shown | {"message": "Internal server error", "extensions": masked}
+
+
+def _original(error: GraphQLError) -> Exception | None:
+    original = error.original_error
+    while isinstance(original, GraphQLError):
+        original = original.original_error
+    return original
+
+
+def _code_of(error: GraphQLError) -> str:
+    if error.message.startswith("Syntax Error"):
+        return "GRAPHQL_PARSE_FAILED"
+    return "VALIDATION_ERROR"
+
+
+def _chosen(document: DocumentNode, name: str | None) -> OperationDefinitionNode:
+    operations = [
+        definition
+        for definition in document.definitions
+        if isinstance(definition, OperationDefinitionNode)
+    ]
+    if name is None and len(operations) > 1:
+        raise GraphQLError("Must provide operation name if query contains multiple operations.")
+    for operation in operations:
+        if name is None or (operation.name and operation.name.value == name):
+            return operation
+    raise GraphQLError(
+        f"Unknown operation named '{name}'." if name else "The document has no operation."
+    )

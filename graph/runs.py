@@ -1,0 +1,177 @@
+"""Runs: executions of tasks, and commands of their own."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import strawberry
+
+from db import commands, runs
+from db.errors import InvalidFormat
+from db.listing import Order
+from db.types import Lane, Permission, RunStatus
+from graph import reading, stream
+from graph.context import Info
+from graph.inputs import values_of
+from graph.pages import Connection, Lists, SortOrder, given
+from graph.permissions import can
+from graph.scalars import DateTime, Json
+from graph.types import Run, Task
+from graph.updates import OutputNews, finished, printed
+
+LISTS = Lists("Run", runs.LISTING)
+WAIT_FOR_START_SECONDS = 2.0
+WAIT_FOR_END_SECONDS = 2.0
+"""Beyond the time that a process is given to end by itself."""
+
+
+@strawberry.input(description="Which runs a list shows.")
+class RunFilter:
+    status: list[RunStatus] | None = None
+    project_id: strawberry.ID | None = None
+    task_id: strawberry.ID | None = None
+    user_id: strawberry.ID | None = None
+    commands_only: bool | None = strawberry.field(
+        default=None, description="Only commands of their own, or only executions of tasks."
+    )
+
+
+@strawberry.input(description="A command for the shell.")
+class ExecuteCommandInput:
+    command: str
+    project_id: strawberry.ID | None = strawberry.field(
+        default=None, description="Run it in this project's directory, within its limits."
+    )
+    working_directory: str | None = strawberry.field(
+        default=None, description="Below the workspace; nothing outside is reached by it."
+    )
+    timeout: int | None = strawberry.field(default=None, description="In seconds.")
+    environment: Json | None = strawberry.field(
+        default=None, description="Further variables, name to text."
+    )
+    stream_output: bool | None = strawberry.field(
+        default=None, description="For information: output can always be followed."
+    )
+
+
+@strawberry.type(description="A task in its queue.")
+class Execution:
+    task_id: strawberry.ID
+    execution_id: strawberry.ID = strawberry.field(description="The id of its run.")
+    status: RunStatus
+    queue_position: int = strawberry.field(description="1 for the next of its lane.")
+    estimated_start_time: DateTime
+    retry_attempt: int = strawberry.field(description="1 for the first execution of the task.")
+
+    @strawberry.field(description="The run.")
+    async def run(self, info: Info) -> Run:
+        found: Run = await info.context.loaders.one("Run").load(self.execution_id)
+        return found
+
+    @strawberry.field(description="The task.")
+    async def task(self, info: Info) -> Task:
+        found: Task = await info.context.loaders.one("Task").load(self.task_id)
+        return found
+
+
+async def executed(info: Info, unit: Callable[..., str], *args: Any) -> Execution:
+    """Enqueue by `unit`, and say where in the queue the run then is."""
+    place = await info.context.write(runs.placed, unit, *args)
+    return Execution(
+        task_id=place.task_id,
+        execution_id=place.run_id,
+        status=RunStatus.QUEUED,
+        queue_position=place.position,
+        estimated_start_time=DateTime(place.estimated_start_at),
+        retry_attempt=place.number,
+    )
+
+
+@strawberry.type
+class RunQuery:
+    @strawberry.field(permission_classes=can(Permission.READ), description="One run.")
+    async def run(self, info: Info, id: strawberry.ID) -> Run | None:
+        return await _run(info, id)
+
+    @strawberry.field(
+        permission_classes=can(Permission.READ), description="Runs, newest first, by cursor."
+    )
+    async def runs(
+        self,
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+        filter: RunFilter | None = None,
+        order: SortOrder = SortOrder.DESC,
+    ) -> Connection[Run]:
+        found: Connection[Run] = await LISTS.connection(
+            info,
+            given(filter),
+            Order("enqueued_at", order is SortOrder.DESC),
+            first,
+            after,
+            last,
+            before,
+        )
+        return found
+
+
+@strawberry.type
+class RunMutation:
+    @strawberry.mutation(
+        permission_classes=can(Permission.EXECUTE),
+        description="Run a shell command. Answers when it has begun, or after two seconds.",
+    )
+    async def execute_command(
+        self, info: Info, input: ExecuteCommandInput, priority: Lane = Lane.HIGH
+    ) -> Run:
+        chosen = values_of(input)
+        chosen.pop("stream_output", None)
+        chosen["timeout_seconds"] = chosen.pop("timeout", None)
+        run_id = await info.context.write(
+            commands.execute, info.context.signed_in, priority=priority, **chosen
+        )
+        await stream.settled(info.context, run_id, WAIT_FOR_START_SECONDS, begun=True)
+        return await _run(info, run_id)
+
+    @strawberry.mutation(
+        permission_classes=can(Permission.EXECUTE),
+        description="Cancel a run. Answers when it has ended, or when it should have.",
+    )
+    async def cancel_run(self, info: Info, id: strawberry.ID, reason: str | None = None) -> Run:
+        await info.context.write(commands.cancel, info.context.signed_in, id, reason)
+        await stream.settled(info.context, id, patience(info))
+        return await _run(info, id)
+
+
+@strawberry.type
+class RunSubscription:
+    @strawberry.subscription(
+        permission_classes=can(Permission.READ),
+        description="What a run prints: all of it behind `after`, once and in order, whether it "
+        "is running or ended long ago; and then how it ended.",
+    )
+    async def command_output(
+        self, info: Info, run_id: strawberry.ID, after: str | None = None
+    ) -> AsyncIterator[OutputNews]:
+        await _run(info, run_id)
+        async for row in stream.output_of(info.context, run_id, _seq(after)):
+            info.context.forget()
+            yield printed(row) if hasattr(row, "run_id") else finished(row)
+
+
+def patience(info: Info) -> float:
+    """How long a cancelled process may take to end."""
+    return info.context.services.settings.stop_grace_seconds + WAIT_FOR_END_SECONDS
+
+
+async def _run(info: Info, run_id: str) -> Any:
+    return await reading.get(info.context, "Run", runs.LISTING, run_id)
+
+
+def _seq(after: str | None) -> int:
+    try:
+        return int(after or 0)
+    except ValueError:
+        raise InvalidFormat("after", "Not a cursor of this output") from None

@@ -1,0 +1,75 @@
+"""The schema, in its two spellings: GraphQL's own, and the documented words of REST."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.name_converter import NameConverter
+from strawberry.types.enum import EnumValue, StrawberryEnumDefinition
+
+from graph.execution import Executor
+from graph.projects import ProjectMutation, ProjectQuery, ProjectSubscription
+from graph.runs import RunMutation, RunQuery, RunSubscription
+from graph.scalars import precise, scalars, to_the_second
+from graph.sessions import SessionMutation, SessionQuery
+from graph.system import SystemQuery
+from graph.tasks import TaskMutation, TaskQuery
+from graph.users import UserMutation, UserQuery
+
+
+@strawberry.type(description="What can be read.")
+class Query(UserQuery, ProjectQuery, TaskQuery, RunQuery, SessionQuery, SystemQuery):
+    pass
+
+
+@strawberry.type(description="What can be changed.")
+class Mutation(UserMutation, ProjectMutation, TaskMutation, RunMutation, SessionMutation):
+    pass
+
+
+@strawberry.type(description="What can be followed.")
+class Subscription(ProjectSubscription, RunSubscription):
+    pass
+
+
+class DocumentedNames(NameConverter):
+    """snake_case fields and lower-case enum values, as the REST documentation spells them."""
+
+    def __init__(self) -> None:
+        super().__init__(auto_camel_case=False)
+
+    def from_enum_value(self, enum: StrawberryEnumDefinition, enum_value: EnumValue) -> str:
+        return str(enum_value.value)
+
+
+def graphql_executor() -> Executor:
+    """Executes what GraphQL clients send: camelCase fields, UPPER_CASE enum values."""
+    return _executor(NameConverter(), precise)
+
+
+def rest_executor() -> Executor:
+    """Executes the documents behind REST and /ws."""
+    return _executor(DocumentedNames(), to_the_second)
+
+
+def sdl() -> str:
+    """The GraphQL schema as a file."""
+    return _schema(NameConverter(), precise).as_str() + "\n"
+
+
+def rest_sdl() -> str:
+    """The schema that the documents of `rest_compat` run against."""
+    return _schema(DocumentedNames(), to_the_second).as_str() + "\n"
+
+
+def _executor(names: NameConverter, time_text: Callable[[datetime], str]) -> Executor:
+    schema = _schema(names, time_text)
+    return Executor(schema._schema, schema.execution_context_class)
+
+
+def _schema(names: NameConverter, time_text: Callable[[datetime], str]) -> strawberry.Schema:
+    config = StrawberryConfig(name_converter=names, scalar_map=scalars(time_text))
+    return strawberry.Schema(
+        query=Query, mutation=Mutation, subscription=Subscription, config=config
+    )

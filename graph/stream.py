@@ -1,0 +1,147 @@
+"""Live streams: listen first, replay what came after the cursor, then follow."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from sqlalchemy import Row, exists, select, true, tuple_
+
+from db import events, output, projects
+from db.tables import events as log
+from db.tables import runs
+from db.types import RunStatus
+from graph.context import Context
+from graph.nouns import NOUNS
+
+POLL_SECONDS = 5.0
+"""A hint may be lost; the record is looked at this often without one."""
+EVENTS_AT_ONCE = 200
+CHUNKS_AT_ONCE = 16
+
+STARTED = ("task.started", "run.started")
+ENDED = frozenset(
+    f"{noun}.{status}"
+    for noun in ("task", "run")
+    for status in ("completed", "failed", "cancelled")
+)
+
+
+async def output_of(context: Context, run_id: str, seq: int) -> AsyncIterator[Row[Any]]:
+    """Every chunk of a run after `seq`, once and in order; ends when the run has.
+
+    The last row is the run itself.
+    """
+    with context.services.bus.listen(f"run:{run_id}") as listener:
+        while True:
+            # Read before the chunks: when it is final here, they are all there.
+            run = await _run(context, run_id)
+            async for chunk in _chunks(context, run_id, seq):
+                seq = chunk.seq
+                yield chunk
+            if run.finished_at:
+                yield run
+                return
+            await listener.wait(POLL_SECONDS)
+
+
+async def facts(
+    context: Context,
+    after: str | None,
+    *,
+    project_id: str | None = None,
+    task_id: str | None = None,
+) -> AsyncIterator[Row[Any]]:
+    """Every event after the cursor (from now on without one) that the actor may see."""
+    topic = f"task:{task_id}" if task_id else f"project:{project_id}" if project_id else "events"
+    with context.services.bus.listen(topic) as listener:
+        cursor = after or await _now(context)
+        while True:
+            rows = await _facts(context, cursor, project_id, task_id)
+            for row in rows:
+                cursor = events.cursor_of(row.tx, row.seq)
+                yield row
+            if len(rows) < EVENTS_AT_ONCE:
+                await listener.wait(POLL_SECONDS)
+
+
+async def facts_and_output(
+    context: Context, after: str | None, project_id: str
+) -> AsyncIterator[Row[Any]]:
+    """A project's events, and between them what its runs print, each run's end last.
+
+    Output is followed from now on; for all of a run's output follow the run.
+    """
+    with context.services.bus.listen(f"project:{project_id}") as listener:
+        cursor = after or await _now(context)
+        printed = await _running(context, project_id, cursor)
+        while True:
+            rows = await _facts(context, cursor, project_id, None)
+            for row in rows:
+                if row.kind in STARTED:
+                    printed.setdefault(row.run_id, 0)
+                elif row.kind in ENDED and row.run_id in printed:
+                    async for chunk in _chunks(context, row.run_id, printed.pop(row.run_id)):
+                        yield chunk
+                cursor = events.cursor_of(row.tx, row.seq)
+                yield row
+            for run_id, seq in list(printed.items()):
+                async for chunk in _chunks(context, run_id, seq):
+                    printed[run_id] = chunk.seq
+                    yield chunk
+            if len(rows) < EVENTS_AT_ONCE:
+                await listener.wait(POLL_SECONDS)
+
+
+async def settled(
+    context: Context, run_id: str, seconds: float, *, begun: bool = False
+) -> Row[Any]:
+    """The run as soon as it is final (or `begun`), at the latest after some seconds."""
+    with context.services.bus.listen(f"run:{run_id}") as listener:
+        run = await _run(context, run_id)
+        while seconds > 0 and not (run.finished_at or (begun and run.started_at)):
+            pause = min(seconds, 0.5)
+            await listener.wait(pause)
+            seconds -= pause
+            run = await _run(context, run_id)
+    return run
+
+
+async def _run(context: Context, run_id: str) -> Row[Any]:
+    run = await context.database.first(NOUNS["Run"].select().where(runs.c.id == run_id))
+    assert run, "runs in view are not pruned"
+    return run
+
+
+async def _chunks(context: Context, run_id: str, seq: int) -> AsyncIterator[Row[Any]]:
+    while True:
+        rows = await context.database.rows(output.after(run_id, seq, limit=CHUNKS_AT_ONCE))
+        for row in rows:
+            seq = row.seq
+            yield row
+        if len(rows) < CHUNKS_AT_ONCE:
+            return
+
+
+async def _now(context: Context) -> str:
+    newest = await context.database.first(events.latest())
+    return events.cursor_of(newest.tx, newest.seq) if newest else events.START
+
+
+async def _facts(
+    context: Context, cursor: str, project_id: str | None, task_id: str | None
+) -> Sequence[Row[Any]]:
+    return await context.database.rows(
+        events.after(cursor, limit=EVENTS_AT_ONCE).where(
+            projects.visible_to(context.signed_in, log.c.project_id),
+            log.c.project_id == project_id if project_id else true(),
+            log.c.task_id == task_id if task_id else true(),
+        )
+    )
+
+
+async def _running(context: Context, project_id: str, cursor: str) -> dict[str, int]:
+    """The project's runs that began before the cursor, and how far each has printed."""
+    place = tuple_(log.c.tx, log.c.seq) <= tuple_(*events.parse_cursor(cursor))
+    begun = exists().where(log.c.run_id == runs.c.id, log.c.kind.in_(STARTED), place)
+    running = (runs.c.project_id == project_id, runs.c.status == RunStatus.RUNNING)
+    rows = await context.database.rows(select(runs.c.id, runs.c.last_seq).where(*running, begun))
+    return {row.id: row.last_seq for row in rows}

@@ -1,0 +1,216 @@
+"""Tasks: read, write, execute."""
+
+from enum import StrEnum
+from typing import Any
+
+import strawberry
+
+from db import tasks
+from db.types import Lane, Permission, RunnerName, TaskStatus
+from graph import reading
+from graph.context import Info
+from graph.inputs import changes_of, values_of
+from graph.pages import DEFAULT_ITEMS, Connection, Lists, Page, SortOrder, given, order_of
+from graph.permissions import can
+from graph.runs import Execution, executed
+from graph.scalars import DateTime, Duration, Json
+from graph.types import Task
+
+LISTS = Lists("Task", tasks.LISTING)
+
+
+@strawberry.enum(description="What a list of tasks may be sorted by.")
+class TaskSort(StrEnum):
+    CREATED_AT = "created_at"
+    UPDATED_AT = "updated_at"
+    PRIORITY = "priority"
+    TITLE = "title"
+
+
+@strawberry.input(description="Which tasks a list shows: those that every given filter lets in.")
+class TaskFilter:
+    project_id: strawberry.ID | None = None
+    status: list[TaskStatus] | None = strawberry.field(
+        default=None, description="One of these statuses."
+    )
+    assigned_to: strawberry.ID | None = None
+    created_by: strawberry.ID | None = None
+    priority: int | None = strawberry.field(default=None, description="At least this priority.")
+    tags: list[str] | None = strawberry.field(default=None, description="At least one of these.")
+    search: str | None = strawberry.field(
+        default=None, description="Text in the title or the description."
+    )
+    created_after: DateTime | None = strawberry.field(
+        default=None, description="Created then or later."
+    )
+    created_before: DateTime | None = strawberry.field(
+        default=None, description="Created earlier than that."
+    )
+
+
+@strawberry.input(description="A new task.")
+class CreateTaskInput:
+    project_id: strawberry.ID
+    title: str
+    description: str | None = None
+    priority: int | None = strawberry.field(default=None, description="From 0 to 100.")
+    estimated_duration: Duration | None = None
+    assigned_to: strawberry.ID | None = strawberry.field(
+        default=None, description="A member of the project."
+    )
+    tags: list[str] | None = None
+    metadata: Json | None = strawberry.field(
+        default=None, description="Free-form; `command` makes it a task for the shell runner."
+    )
+
+
+@strawberry.input(description="What changes about a task: only what is given.")
+class UpdateTaskInput:
+    title: strawberry.Maybe[str]
+    description: strawberry.Maybe[str | None]
+    status: strawberry.Maybe[TaskStatus]
+    priority: strawberry.Maybe[int]
+    progress_percentage: strawberry.Maybe[int]
+    estimated_duration: strawberry.Maybe[Duration | None]
+    assigned_to: strawberry.Maybe[strawberry.ID | None]
+    tags: strawberry.Maybe[list[str]]
+    metadata: strawberry.Maybe[Json]
+
+
+@strawberry.input(description="How a task is executed.")
+class ExecuteOptions:
+    timeout: int | None = strawberry.field(
+        default=None, description="Seconds after which it is stopped and has failed."
+    )
+    retry_attempts: int | None = strawberry.field(
+        default=None, description="How often it is tried again when it fails."
+    )
+    runner: RunnerName | None = strawberry.field(
+        default=None, description="By default the shell for `metadata.command`, else Claude."
+    )
+
+
+@strawberry.type(description="A task that was deleted.")
+class DeletedTask:
+    id: strawberry.ID
+    message: str
+    deleted_at: DateTime
+
+
+@strawberry.type(description="A task that was cancelled; its process is being stopped.")
+class CancelledTask:
+    task_id: strawberry.ID
+    status: TaskStatus
+    cancelled_at: DateTime
+    reason: str | None
+
+    @strawberry.field(description="The task.")
+    async def task(self, info: Info) -> Task:
+        return await _task(info, self.task_id)
+
+
+@strawberry.type
+class TaskQuery:
+    @strawberry.field(permission_classes=can(Permission.READ), description="One task.")
+    async def task(self, info: Info, id: strawberry.ID) -> Task | None:
+        return await _task(info, id)
+
+    @strawberry.field(
+        permission_classes=can(Permission.READ), description="Tasks, newest first, by cursor."
+    )
+    async def tasks(
+        self,
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+        filter: TaskFilter | None = None,
+        sort: TaskSort = TaskSort.CREATED_AT,
+        order: SortOrder = SortOrder.DESC,
+    ) -> Connection[Task]:
+        found: Connection[Task] = await LISTS.connection(
+            info, given(filter), order_of(sort, order), first, after, last, before
+        )
+        return found
+
+    @strawberry.field(
+        permission_classes=can(Permission.READ), description="Tasks, newest first, by page."
+    )
+    async def task_page(
+        self,
+        info: Info,
+        filter: TaskFilter | None = None,
+        sort: TaskSort = TaskSort.CREATED_AT,
+        order: SortOrder = SortOrder.DESC,
+        page: int = 1,
+        page_size: int = DEFAULT_ITEMS,
+    ) -> Page[Task]:
+        found: Page[Task] = await LISTS.page(
+            info, given(filter), order_of(sort, order), page, page_size
+        )
+        return found
+
+
+@strawberry.type
+class TaskMutation:
+    @strawberry.mutation(
+        permission_classes=can(Permission.WRITE), description="Add a task to a project."
+    )
+    async def create_task(self, info: Info, input: CreateTaskInput) -> Task:
+        task_id = await info.context.write(tasks.create, info.context.signed_in, **values_of(input))
+        return await _task(info, task_id)
+
+    @strawberry.mutation(permission_classes=can(Permission.WRITE), description="Change a task.")
+    async def update_task(self, info: Info, id: strawberry.ID, input: UpdateTaskInput) -> Task:
+        await info.context.write(tasks.change, info.context.signed_in, id, changes_of(input))
+        return await _task(info, id)
+
+    @strawberry.mutation(
+        permission_classes=can(Permission.WRITE),
+        description="Delete a task that is not running; its history stays.",
+    )
+    async def delete_task(self, info: Info, id: strawberry.ID) -> DeletedTask:
+        deleted_at = await info.context.write(tasks.remove, info.context.signed_in, id)
+        return DeletedTask(
+            id=id, message="Task deleted successfully", deleted_at=DateTime(deleted_at)
+        )
+
+    @strawberry.mutation(
+        permission_classes=can(Permission.EXECUTE), description="Put a task into its queue."
+    )
+    async def execute_task(
+        self,
+        info: Info,
+        id: strawberry.ID,
+        priority: Lane = Lane.NORMAL,
+        options: ExecuteOptions | None = None,
+    ) -> Execution:
+        chosen = values_of(options) if options else {}
+        return await executed(info, tasks.execute, info.context.signed_in, id, priority, chosen)
+
+    @strawberry.mutation(
+        permission_classes=can(Permission.EXECUTE),
+        description="Execute a task again that failed or was cancelled.",
+    )
+    async def retry_task(self, info: Info, id: strawberry.ID) -> Execution:
+        return await executed(info, tasks.retry, info.context.signed_in, id)
+
+    @strawberry.mutation(
+        permission_classes=can(Permission.EXECUTE),
+        description="Cancel a task: what runs is stopped, with everything it started.",
+    )
+    async def cancel_task(
+        self, info: Info, id: strawberry.ID, reason: str | None = None
+    ) -> CancelledTask:
+        cancelled_at = await info.context.write(tasks.cancel, info.context.signed_in, id, reason)
+        return CancelledTask(
+            task_id=id,
+            status=TaskStatus.CANCELLED,
+            cancelled_at=DateTime(cancelled_at),
+            reason=reason,
+        )
+
+
+async def _task(info: Info, task_id: str) -> Any:
+    return await reading.get(info.context, "Task", tasks.LISTING, task_id)

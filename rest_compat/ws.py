@@ -1,0 +1,305 @@
+"""/ws/{session_id}: a conversation whose messages are operations."""
+
+import asyncio
+import uuid
+from collections.abc import Mapping
+from contextlib import aclosing, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import structlog
+from starlette.types import Message, Receive, Scope, Send
+
+from graph.context import Context, Problem, Services
+from graph.execution import Answer, Prepared
+from rest_compat import envelope, variables
+from rest_compat.envelope import Refusal, malformed, required
+from rest_compat.routes import CHANNELS, MESSAGES, REQUESTS, USE_SESSION, Channel
+
+log = structlog.get_logger(__name__)
+
+AUTHENTICATE_SECONDS = 5.0
+LONGEST_MESSAGE = 64 * 1024
+MOST_SUBSCRIPTIONS = 100
+
+UNAUTHENTICATED = 4401
+TOKEN_EXPIRED = 4403
+NO_SESSION = 4404
+
+_Key = tuple[Any, ...]
+
+
+class Sockets:
+    """Talks with each client that connects to /ws/{session_id}, as an ASGI application."""
+
+    def __init__(self, services: Services, operations: Mapping[str, Prepared]) -> None:
+        self._services = services
+        self._operations = operations
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        session_id = scope["path"].removesuffix("/").rpartition("/")[2]
+        await Conversation(self._services, self._operations, session_id, receive, send).hold()
+
+
+class Conversation:
+    """One socket: who speaks, and what it follows.
+
+    Every send is awaited, so that a client that reads slowly slows its own subscriptions down.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        operations: Mapping[str, Prepared],
+        session_id: str,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        self._services = services
+        self._operations = operations
+        self._session_id = session_id
+        self._receive = receive
+        self._send = send
+        self._request_id = str(uuid.uuid4())
+        self._context: Context | None = None
+        self._deadline = asyncio.timeout(AUTHENTICATE_SECONDS)
+        self._streams: dict[_Key, asyncio.Task[None]] = {}
+
+    async def hold(self) -> None:
+        """Talk until one side ends it."""
+        with suppress(_ClientLeft):
+            await self._receive()
+            await self._deliver({"type": "websocket.accept"})
+            try:
+                await self._listen()
+            except _Closing as closing:
+                end = {"type": "websocket.close", "code": closing.code, "reason": closing.reason}
+                await self._deliver(end)
+
+    async def _listen(self) -> None:
+        """Hear every message, until the time to authenticate or the token runs out."""
+        try:
+            async with self._deadline:
+                while True:
+                    await self._hear(await self._receive())
+        except TimeoutError:
+            if self._context:
+                raise _Closing(TOKEN_EXPIRED, "The token has expired") from None
+            await self._refuse(_unauthenticated())
+            raise _Closing(UNAUTHENTICATED, "Not authenticated in time") from None
+        finally:
+            await self._stop(*self._streams)
+
+    async def _hear(self, event: Message) -> None:
+        if event["type"] == "websocket.disconnect":
+            raise _ClientLeft
+        message: dict[str, Any] = {}
+        try:
+            message = _parsed(event)
+            await self._answer(message)
+        except Refusal as refusal:
+            await self._refuse(refusal, message)
+        except Problem as problem:
+            await self._refuse(Refusal.of_problem(problem), message)
+        except (_ClientLeft, _Closing):
+            raise
+        except Exception:
+            log.exception("a message failed", request_id=self._request_id)
+            await self._refuse(Refusal.of_accident(), message)
+
+    async def _answer(self, message: Mapping[str, Any]) -> None:
+        match message["type"]:
+            case "ping":
+                await self._say({"type": "pong", "timestamp": message.get("timestamp")})
+            case "authenticate":
+                await self._authenticate(message)
+            case "subscribe":
+                await self._subscribe(message)
+            case "unsubscribe":
+                await self._unsubscribe(message)
+            case type_ if request := REQUESTS.get(type_):
+                answer = await self._execute(request.operation, message, self._known())
+                await self._say_data(request.reply, _data(answer))
+            case _:
+                known = ("authenticate", "ping", "subscribe", "unsubscribe", *REQUESTS)
+                raise malformed("type", f"Must be one of: {', '.join(known)}")
+
+    async def _authenticate(self, message: Mapping[str, Any]) -> None:
+        context = await self._services.context(_text(message, "token"), self._request_id)
+        answer = await self._execute(USE_SESSION, {"session_id": self._session_id}, context)
+        if answer.errors:
+            await self._refuse_session(Refusal.of_error(answer.errors[0]))
+        self._context = context
+        self._deadline.reschedule(_loop_time(context.expires_at))
+        await self._say({"type": "authenticated", "timestamp": envelope.now()})
+
+    async def _refuse_session(self, refusal: Refusal) -> None:
+        if refusal.code != "RESOURCE_NOT_FOUND":
+            raise refusal
+        words = "The session does not exist, has expired or is someone else's"
+        details = {"session_id": self._session_id}
+        await self._refuse(Refusal("WEBSOCKET_CONNECTION_FAILED", words, details))
+        raise _Closing(NO_SESSION, "No such session")
+
+    async def _subscribe(self, message: Mapping[str, Any]) -> None:
+        context, channel = self._known(), _channel(message)
+        operation = self._operations[channel.operation]
+        values = variables.collect(operation.variables, {}, {}, message)
+        key = _key(channel, values)
+        if key not in self._streams:
+            if len(self._streams) >= MOST_SUBSCRIPTIONS:
+                raise _too_many_subscriptions()
+            follow = self._follow(operation, values, context.fresh(), message)
+            self._streams[key] = asyncio.create_task(follow)
+            self._streams[key].add_done_callback(lambda _: self._streams.pop(key, None))
+        await self._say(_confirmed("subscribed", channel, message))
+
+    async def _unsubscribe(self, message: Mapping[str, Any]) -> None:
+        self._known()
+        channel = _channel(message)
+        declared = self._operations[channel.operation].variables
+        await self._stop(_key(channel, variables.collect(declared, {}, {}, message)))
+        await self._say(_confirmed("unsubscribed", channel, message))
+
+    async def _follow(
+        self,
+        operation: Prepared,
+        values: dict[str, Any],
+        context: Context,
+        message: Mapping[str, Any],
+    ) -> None:
+        """Tell what a subscription yields, until it ends or is stopped."""
+        try:
+            answers = self._services.rest.subscribe(operation, values, context)
+            async with aclosing(answers):
+                async for answer in answers:
+                    await self._tell(_data(answer))
+        except Refusal as refusal:
+            with suppress(_ClientLeft):
+                await self._refuse(refusal, message)
+        except _ClientLeft:
+            pass
+        except Exception:
+            log.exception("a subscription failed", request_id=self._request_id)
+            with suppress(_ClientLeft):
+                await self._refuse(Refusal.of_accident(), message)
+
+    async def _tell(self, event: dict[str, Any]) -> None:
+        await self._say_data(MESSAGES[event.pop("__typename")], event)
+
+    async def _execute(self, name: str, words: Mapping[str, Any], context: Context) -> Answer:
+        operation = self._operations[name]
+        values = variables.collect(operation.variables, {}, {}, words)
+        return await self._services.rest.execute(operation, values, context.fresh())
+
+    def _known(self) -> Context:
+        """Who speaks. Raises `Refusal` while nobody has said so."""
+        if self._context is None:
+            raise _unauthenticated()
+        return self._context
+
+    async def _stop(self, *keys: _Key) -> None:
+        streams = [self._streams[key] for key in keys if key in self._streams]
+        for stream in streams:
+            stream.cancel()
+        await asyncio.gather(*streams, return_exceptions=True)
+
+    async def _refuse(self, refusal: Refusal, message: Mapping[str, Any] | None = None) -> None:
+        concerned = {"task_id": message["task_id"]} if message and "task_id" in message else {}
+        await self._say_data("error", {**refusal.error(), **concerned})
+
+    async def _say_data(self, type_: str, data: Mapping[str, Any]) -> None:
+        """Say something with its time, beside the data unless the data itself has one."""
+        message = {"type": type_, "data": data}
+        if "timestamp" not in data:
+            message["timestamp"] = envelope.now()
+        await self._say(message)
+
+    async def _say(self, message: Mapping[str, Any]) -> None:
+        await self._deliver({"type": "websocket.send", "text": orjson.dumps(message).decode()})
+
+    async def _deliver(self, message: Message) -> None:
+        try:
+            await self._send(message)
+        except OSError:
+            raise _ClientLeft from None
+
+
+class _ClientLeft(Exception):
+    """There is nobody to talk to any more."""
+
+
+class _Closing(Exception):
+    """We end the conversation."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        self.code = code
+        self.reason = reason
+        super().__init__(reason)
+
+
+def _parsed(event: Message) -> dict[str, Any]:
+    text = event.get("text")
+    if text is None:
+        raise _unreadable("A message is text, not binary")
+    if len(text) > LONGEST_MESSAGE:
+        raise _unreadable(f"A message is at most {LONGEST_MESSAGE} characters long")
+    try:
+        message = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise _unreadable(f"Malformed JSON: {error}") from None
+    if not isinstance(message, dict):
+        raise _unreadable("A message is a JSON object")
+    _text(message, "type")
+    return message
+
+
+def _text(message: Mapping[str, Any], field: str) -> str:
+    value = message.get(field)
+    if value is None:
+        raise required(field)
+    if not isinstance(value, str):
+        raise malformed(field, "Must be text")
+    return value
+
+
+def _data(answer: Answer) -> dict[str, Any]:
+    if answer.errors:
+        raise Refusal.of_error(answer.errors[0])
+    data: dict[str, Any] = orjson.loads(answer.data or b"")["data"]
+    return data
+
+
+def _channel(message: Mapping[str, Any]) -> Channel:
+    if channel := CHANNELS.get(_text(message, "channel")):
+        return channel
+    raise malformed("channel", f"Must be one of: {', '.join(CHANNELS)}")
+
+
+def _key(channel: Channel, values: Mapping[str, Any]) -> _Key:
+    return channel.operation, *(values.get(word) for word in channel.key)
+
+
+def _confirmed(type_: str, channel: Channel, message: Mapping[str, Any]) -> dict[str, Any]:
+    words = {word: message[word] for word in channel.key if word in message}
+    return {"type": type_, "channel": message["channel"], **words}
+
+
+def _loop_time(moment: datetime | None) -> float | None:
+    if moment is None:
+        return None
+    return asyncio.get_running_loop().time() + (moment - datetime.now(UTC)).total_seconds()
+
+
+def _unauthenticated() -> Refusal:
+    return Refusal("AUTH_TOKEN_MISSING", "Authenticate first")
+
+
+def _unreadable(issue: str) -> Refusal:
+    return Refusal("VALIDATION_ERROR", "Invalid message", {"issue": issue})
+
+
+def _too_many_subscriptions() -> Refusal:
+    words = "Too many subscriptions on one connection"
+    return Refusal("RESOURCE_LIMIT_EXCEEDED", words, {"limit": MOST_SUBSCRIPTIONS})

@@ -1,0 +1,108 @@
+"""What the operator decides, read once from the environment."""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SHORTEST_SECRET = 32
+
+
+class Settings(BaseSettings):
+    """Every setting, with its default; each is an environment variable of the same name."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    data_dir: Path = Path("data")
+    """Where the SQLite file, the generated secret and the workspaces live."""
+
+    database_url: str = ""
+    """`sqlite:///path` or `postgresql://…`; by default a SQLite file below `data_dir`."""
+
+    redis_url: SecretStr | None = None
+    """`redis://…`: carries the bus between processes; none by default."""
+
+    jwt_secret: SecretStr | None = None
+    """Signs the access tokens; at least 32 bytes. Generated once below `data_dir` by default."""
+
+    access_token_seconds: int = Field(default=3600, ge=60)
+    """How long an access token is good for."""
+
+    refresh_grace_seconds: int = Field(default=7 * 24 * 3600, ge=0)
+    """How long after its expiry an access token may still be exchanged for a new one."""
+
+    admin_username: str = "admin"
+    admin_password: SecretStr | None = None
+    """The administrator of the first start; without a password one is generated and printed."""
+
+    rate_limit_enabled: bool = True
+    worker_concurrency: int = Field(default=8, ge=0, le=1000)
+    """How many runs this process carries out at once; 0 leaves them to `claude-cli-api work`."""
+
+    workspace_root: Path | None = None
+    """Runs work below this directory; by default `workspaces` below `data_dir`."""
+
+    session_seconds: int = Field(default=2 * 3600, ge=60)
+    """How long a user session lives after its last use."""
+
+    stop_grace_seconds: float = Field(default=5.0, ge=0)
+    """What a cancelled process gets between SIGTERM and SIGKILL."""
+
+    process_backend: Literal["auto", "namespace", "process"] = "auto"
+    """How runs are contained: bubblewrap's PID namespace, or a session with a sub-reaper."""
+
+    allowed_origins: list[str] = []
+    """Web pages on other origins that may open WebSockets and call us (CORS)."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _in_lower_case(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _a_known_database(cls, value: str) -> str:
+        if value and not value.startswith(("sqlite:///", "postgresql://", "postgres://")):
+            raise ValueError("must begin with sqlite:/// or postgresql://")
+        return value
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and len(value.get_secret_value().encode()) < SHORTEST_SECRET:
+            raise ValueError(f"must be at least {SHORTEST_SECRET} bytes long")
+        return value
+
+    @property
+    def database(self) -> str:
+        """The database's address, the default filled in."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'claude-cli-api.db'}"
+
+    @property
+    def workspaces(self) -> Path:
+        """The directory below which runs work."""
+        return (self.workspace_root or self.data_dir / "workspaces").absolute()
+
+    def signing_key(self) -> str:
+        """The secret that signs tokens: the operator's, else one generated once and kept."""
+        if self.jwt_secret:
+            return self.jwt_secret.get_secret_value()
+        return _kept_secret(self.data_dir / "jwt-secret")
+
+
+def _kept_secret(path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text()
+    with os.fdopen(fd, "w") as file:
+        secret = secrets.token_urlsafe(48)
+        file.write(secret)
+    return secret

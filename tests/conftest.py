@@ -1,0 +1,17 @@
+"""What every test may ask for: databases, and a Redis."""
+
+import pytest
+
+pytest_plugins = ["tests.fixtures.sqlite", "tests.fixtures.postgres", "tests.fixtures.valkey"]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a fresh, migrated database; the test runs once on each kind."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a fresh database without tables; the test runs once on each kind."""
+    return str(request.getfixturevalue(f"empty_{request.param}_url"))
