@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     stop_grace_seconds: float = Field(default=5.0, ge=0)
     """What a cancelled process gets between SIGTERM and SIGKILL."""
 
+    drain_seconds: float = Field(default=30.0, ge=0)
+    """What running processes get to end by themselves when the server stops."""
+
     process_backend: Literal["auto", "namespace", "process"] = "auto"
     """How runs are contained: bubblewrap's PID namespace, or a session with a sub-reaper."""
 

@@ -49,6 +49,12 @@ def rescue_expired(tx: Tx) -> int:
     return _rescue(tx, late)
 
 
+def runs_of(tx: Tx, worker_id: str) -> Sequence[Row[Any]]:
+    """The runs that a worker holds."""
+    theirs = (runs.c.status == RunStatus.RUNNING, runs.c.worker_id == worker_id)
+    return tx.all(select(runs).where(*theirs))
+
+
 def rescue_of(tx: Tx, worker_id: str) -> int:
     """Give every run of a worker that is known to be dead its next state."""
     theirs = select(runs).where(runs.c.status == RunStatus.RUNNING, runs.c.worker_id == worker_id)

@@ -108,7 +108,7 @@ class Listing:
         except (binascii.Error, ValueError, TypeError, UnicodeEncodeError):
             raise InvalidFormat(argument, "Not a cursor of this list") from None
         column = self.orders[by]
-        return Place(bindparam(None, value, type_=column.type), id_)
+        return Place(bindparam("place", value, type_=column.type, unique=True), id_)
 
     def _sorted(self, actor: Actor, filters: Mapping[str, Any], order: Order) -> Select[Any]:
         column, id_ = self.orders[order.by], self.table.c.id
@@ -138,11 +138,10 @@ class one_of(FunctionElement[bool]):  # noqa: N801 - reads as the operator that 
     type = Boolean()
     inherit_cache = True
 
-    def __init__(self, column: ColumnElement[Any], values: Sequence[str] | BindParameter[Any]):
-        bound = values if isinstance(values, BindParameter) else bindparam(None, values)
-        super().__init__(
-            column, bindparam(bound.key, bound.value, type_=Texts(), unique=bound.unique)
-        )
+    def __init__(self, column: ColumnElement[Any], values: Any) -> None:
+        if not isinstance(values, BindParameter):
+            values = bindparam("values", values, type_=Texts(), unique=True)
+        super().__init__(column, values)
 
 
 class Texts(TypeDecorator[list[str]]):

@@ -76,6 +76,11 @@ def with_driver(url: str) -> URL:
     return address
 
 
+def dsn(url: str) -> str:
+    """The address as asyncpg itself takes it."""
+    return with_driver(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
 async def _committed(connection: AsyncConnection, unit: Callable[[Tx], T]) -> tuple[T, set[str]]:
     def run(connection: Connection) -> tuple[T, set[str]]:
         tx = Tx(connection)

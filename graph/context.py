@@ -1,5 +1,6 @@
 """What a resolver may reach."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
@@ -31,19 +32,22 @@ class Context:
         request_id: str,
         token: str | None = None,
         expires_at: datetime | None = None,
+        refusal: Problem | None = None,
     ) -> None:
         self.services = services
         self.actor = actor
         self.request_id = request_id
         self.token = token
         self.expires_at = expires_at
+        self.listening = asyncio.Event()
+        """Set once a subscription misses nothing any more of what happens from then on."""
         self._loaders: Loaders | None = None
 
     @property
     def signed_in(self) -> Actor:
-        """The actor. Raises `TokenMissing` when there is none."""
+        """The actor. Raises why there is none: `TokenMissing`, or what is wrong with the token."""
         if self.actor is None:
-            raise TokenMissing()
+            raise self.refusal
         return self.actor
 
     @property
@@ -96,6 +100,15 @@ class Services:
             return Context(self, None, request_id)
         identity = await self.gate.identify(token)
         return Context(self, identity.actor, request_id, token, identity.expires_at)
+
+    async def visitor(self, token: str | None, request_id: str) -> Context:
+        """The context of whoever comes: a token that is not good is only refused by fields that
+        need an actor. Others, such as the exchange of an expired token, work.
+        """
+        try:
+            return await self.context(token, request_id)
+        except Problem as problem:
+            return Context(self, None, request_id, token, refusal=problem)
 
     def unidentified(self, token: str | None, request_id: str) -> Context:
         """The context of a caller whose token is not checked: it may only sign in or refresh."""

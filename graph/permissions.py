@@ -5,7 +5,6 @@ from typing import Any
 
 from strawberry.permission import BasePermission
 
-from db.errors import TokenMissing
 from db.types import Permission
 
 
@@ -15,15 +14,8 @@ class Asks(BasePermission):
     permission: Permission
 
     def has_permission(self, source: Any, info: Any, **arguments: Any) -> bool:
-        require(info.context, self.permission)
+        info.context.signed_in.must(self.permission)
         return True
-
-
-def require(context: Any, permission: Permission) -> None:
-    """Raises `TokenMissing` without an actor, `InsufficientPermissions` for one that may not."""
-    if context.actor is None:
-        raise TokenMissing()
-    context.actor.must(permission)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 
 import strawberry
 from strawberry.schema.config import StrawberryConfig
@@ -43,11 +44,13 @@ class DocumentedNames(NameConverter):
         return str(enum_value.value)
 
 
+@cache
 def graphql_executor() -> Executor:
     """Executes what GraphQL clients send: camelCase fields, UPPER_CASE enum values."""
     return _executor(NameConverter(), precise)
 
 
+@cache
 def rest_executor() -> Executor:
     """Executes the documents behind REST and /ws."""
     return _executor(DocumentedNames(), to_the_second)

@@ -31,6 +31,7 @@ async def output_of(context: Context, run_id: str, seq: int) -> AsyncIterator[Ro
     The last row is the run itself.
     """
     with context.services.bus.listen(f"run:{run_id}") as listener:
+        context.listening.set()
         while True:
             # Read before the chunks: when it is final here, they are all there.
             run = await _run(context, run_id)
@@ -54,6 +55,7 @@ async def facts(
     topic = f"task:{task_id}" if task_id else f"project:{project_id}" if project_id else "events"
     with context.services.bus.listen(topic) as listener:
         cursor = after or await _now(context)
+        context.listening.set()
         while True:
             rows = await _facts(context, cursor, project_id, task_id)
             for row in rows:
@@ -73,6 +75,7 @@ async def facts_and_output(
     with context.services.bus.listen(f"project:{project_id}") as listener:
         cursor = after or await _now(context)
         printed = await _running(context, project_id, cursor)
+        context.listening.set()
         while True:
             rows = await _facts(context, cursor, project_id, None)
             for row in rows:

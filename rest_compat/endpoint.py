@@ -1,12 +1,10 @@
 """One handler for every row of the table."""
 
-import re
-import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qs
 
 import orjson
 import structlog
@@ -14,15 +12,12 @@ from starlette.types import Receive, Scope, Send
 
 from graph.context import Context, Problem, Services
 from graph.execution import Prepared
+from graph.http import LARGEST_BODY, BodyTooLarge, ClientLeft, Headers, Request, respond
 from rest_compat import envelope, variables
 from rest_compat.envelope import Refusal
 from rest_compat.routes import TABLE, Routes, Row
 
 log = structlog.get_logger(__name__)
-
-LARGEST_BODY = 1024 * 1024
-
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 class Endpoint:
@@ -39,26 +34,22 @@ class Endpoint:
         self._routes = Routes(table)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = _Request(scope, receive)
+        request = Request(scope, receive)
         try:
             response = await self._respond(request)
-        except _ClientLeft:
+        except ClientLeft:
             return
         headers = [
             *response.headers,
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(response.body)),
             (b"cache-control", b"no-store"),
             (b"x-request-id", request.id.encode()),
         ]
-        await send({"type": "http.response.start", "status": response.status, "headers": headers})
-        body = b"" if request.method == "HEAD" else response.body
-        await send({"type": "http.response.body", "body": body})
+        await respond(send, response.status, response.body, b"application/json", headers)
 
-    async def _respond(self, request: "_Request") -> "_Response":
+    async def _respond(self, request: Request) -> "_Response":
         try:
             status, data = await self._answer(request)
-        except _ClientLeft:
+        except ClientLeft:
             raise
         except Refusal as refusal:
             return _refused(refusal, request.id)
@@ -69,7 +60,7 @@ class Endpoint:
             return _refused(Refusal.of_accident(), request.id)
         return _Response(status, envelope.success(data, request.id))
 
-    async def _answer(self, request: "_Request") -> tuple[int, bytes]:
+    async def _answer(self, request: Request) -> tuple[int, bytes]:
         row, path = self._row(request)
         context = await self._context(row, request)
         operation = self._operations[row.operation]
@@ -77,101 +68,46 @@ class Endpoint:
             operation.variables,
             path,
             request.query(),
-            await request.object() if _reads_body(row, operation, path) else {},
+            await _body(request) if _reads_body(row, operation, path) else {},
         )
         answer = await self._services.rest.execute(operation, values, context)
         if answer.errors:
             raise Refusal.of_error(answer.errors[0])
         return row.success, answer.data or b"null"
 
-    def _row(self, request: "_Request") -> tuple[Row, dict[str, str]]:
+    def _row(self, request: Request) -> tuple[Row, dict[str, str]]:
         rows, path = self._routes.find(request.scope["path"])
         if not rows:
-            raise Refusal("RESOURCE_NOT_FOUND", "There is nothing at this path")
+            raise Refusal("RESOURCE_NOT_FOUND", "There is nothing at this path.")
         method = "GET" if request.method == "HEAD" else request.method
         if method not in rows:
             allowed = sorted({*rows, "HEAD"} if "GET" in rows else rows)
             raise Refusal(
                 "METHOD_NOT_ALLOWED",
-                f"Allowed on this path: {', '.join(allowed)}",
+                "The path does not know this method.",
                 {"allowed": allowed},
                 headers=[(b"allow", ", ".join(allowed).encode())],
             )
         return rows[method], path
 
-    async def _context(self, row: Row, request: "_Request") -> Context:
+    async def _context(self, row: Row, request: Request) -> Context:
+        """Whose request it is: refused before it is read, unless anybody may ask this."""
+        token = None
         if row.is_public:
-            return self._services.unidentified(request.token(), request.id)
+            with suppress(Problem):
+                token = request.token()
+            return await self._services.visitor(token, request.id)
         token = request.token()
         if token is None:
             raise Refusal("AUTH_TOKEN_MISSING", "The Authorization header is missing.")
         return await self._services.context(token, request.id)
 
 
-class _ClientLeft(Exception):
-    """There is nobody to answer any more."""
-
-
 @dataclass
 class _Response:
     status: int
     body: bytes
-    headers: Sequence[tuple[bytes, bytes]] = ()
-
-
-class _Request:
-    def __init__(self, scope: Scope, receive: Receive) -> None:
-        self.scope = scope
-        self.method: str = scope["method"]
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.receive = receive
-        given = self.headers.get(b"x-request-id", b"")
-        self.id = given.decode() if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
-
-    def token(self) -> str | None:
-        """The bearer token, if there is an Authorization header."""
-        header = self.headers.get(b"authorization")
-        if header is None:
-            return None
-        scheme, _, token = header.decode("latin-1").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            raise Refusal("AUTH_TOKEN_INVALID", "The Authorization header must be: Bearer <token>")
-        return token.strip()
-
-    def query(self) -> dict[str, list[str]]:
-        """The words of the query; one without a value (`?status=`) is as good as absent."""
-        return parse_qs(self.scope["query_string"].decode("latin-1"))
-
-    async def object(self) -> dict[str, Any]:
-        """The JSON object that was sent; an empty one for no body at all."""
-        sent = await self._bytes()
-        if not sent.strip():
-            return {}
-        try:
-            body = orjson.loads(sent)
-        except orjson.JSONDecodeError as error:
-            raise _bad_body(f"Malformed JSON: {error}", position=error.pos) from None
-        if not isinstance(body, dict):
-            raise _bad_body("The body must be a JSON object")
-        return body
-
-    async def _bytes(self) -> bytes:
-        parts, size = [], 0
-        while True:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                raise _ClientLeft
-            part = message.get("body", b"")
-            parts.append(part)
-            size += len(part)
-            if size > LARGEST_BODY:
-                raise _body_too_large()
-            if not message.get("more_body"):
-                return b"".join(parts)
-
-
-def _reads_body(row: Row, operation: Prepared, path: Mapping[str, str]) -> bool:
-    return row.method != "GET" and any(name not in path for name in operation.variables)
+    headers: Headers = ()
 
 
 def _refused(refusal: Refusal, request_id: str) -> _Response:
@@ -181,12 +117,33 @@ def _refused(refusal: Refusal, request_id: str) -> _Response:
     return _Response(refusal.status, envelope.failure(refusal, request_id), headers)
 
 
-def _bad_body(issue: str, **details: Any) -> Refusal:
+def _reads_body(row: Row, operation: Prepared, path: Mapping[str, str]) -> bool:
+    return row.method != "GET" and any(name not in path for name in operation.variables)
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    """The JSON object that was sent; an empty one for no body at all."""
+    try:
+        sent = await request.body()
+    except BodyTooLarge:
+        raise _too_large() from None
+    if not sent.strip():
+        return {}
+    try:
+        body = orjson.loads(sent)
+    except orjson.JSONDecodeError as error:
+        raise _unreadable(f"Malformed JSON: {error}", position=error.pos) from None
+    if not isinstance(body, dict):
+        raise _unreadable("The body must be a JSON object")
+    return body
+
+
+def _unreadable(issue: str, **details: Any) -> Refusal:
     details = {"field": "body", "issue": issue, **details}
     return Refusal("VALIDATION_ERROR", "Invalid input data", details, HTTPStatus.BAD_REQUEST)
 
 
-def _body_too_large() -> Refusal:
+def _too_large() -> Refusal:
     issue = f"The body must be at most {LARGEST_BODY} bytes"
     return Refusal(
         "VALIDATION_ERROR",

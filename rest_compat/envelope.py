@@ -1,6 +1,6 @@
 """The documented envelope around data and errors, and the HTTP status of each error code."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 
 from graph.context import Problem
-
-VERSION = "1.0.0"
+from graph.http import Headers
+from graph.system import VERSION
 
 STATUS = {
     "AUTH_TOKEN_INVALID": HTTPStatus.UNAUTHORIZED,
@@ -56,7 +56,7 @@ class Refusal(Exception):
         message: str,
         details: Mapping[str, Any] | None = None,
         status: HTTPStatus | None = None,
-        headers: Sequence[tuple[bytes, bytes]] = (),
+        headers: Headers = (),
     ) -> None:
         self.code = code
         self.message = message

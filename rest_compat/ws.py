@@ -1,7 +1,6 @@
 """/ws/{session_id}: a conversation whose messages are operations."""
 
 import asyncio
-import uuid
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
@@ -13,6 +12,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from graph.context import Context, Problem, Services
 from graph.execution import Answer, Prepared
+from graph.http import ClientLeft, request_id_of
+from graph.streams import Streams
 from rest_compat import envelope, variables
 from rest_compat.envelope import Refusal, malformed, required
 from rest_compat.routes import CHANNELS, MESSAGES, REQUESTS, USE_SESSION, Channel
@@ -33,42 +34,47 @@ _Key = tuple[Any, ...]
 class Sockets:
     """Talks with each client that connects to /ws/{session_id}, as an ASGI application."""
 
-    def __init__(self, services: Services, operations: Mapping[str, Prepared]) -> None:
+    def __init__(
+        self, services: Services, operations: Mapping[str, Prepared], streams: Streams
+    ) -> None:
         self._services = services
         self._operations = operations
+        self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        session_id = scope["path"].removesuffix("/").rpartition("/")[2]
-        await Conversation(self._services, self._operations, session_id, receive, send).hold()
+        with self._streams.held():
+            conversation = _Conversation(self._services, self._operations, scope, receive, send)
+            await conversation.hold()
 
 
-class Conversation:
+class _Conversation:
     """One socket: who speaks, and what it follows.
 
     Every send is awaited, so that a client that reads slowly slows its own subscriptions down.
+    When the server stops, uvicorn closes the socket (1012) and tells us like any other end.
     """
 
     def __init__(
         self,
         services: Services,
         operations: Mapping[str, Prepared],
-        session_id: str,
+        scope: Scope,
         receive: Receive,
         send: Send,
     ) -> None:
         self._services = services
         self._operations = operations
-        self._session_id = session_id
         self._receive = receive
         self._send = send
-        self._request_id = str(uuid.uuid4())
+        self._session_id = scope["path"].removesuffix("/").rpartition("/")[2]
+        self._request_id = request_id_of(dict(scope["headers"]))
         self._context: Context | None = None
         self._deadline = asyncio.timeout(AUTHENTICATE_SECONDS)
         self._streams: dict[_Key, asyncio.Task[None]] = {}
 
     async def hold(self) -> None:
         """Talk until one side ends it."""
-        with suppress(_ClientLeft):
+        with suppress(ClientLeft):
             await self._receive()
             await self._deliver({"type": "websocket.accept"})
             try:
@@ -93,7 +99,7 @@ class Conversation:
 
     async def _hear(self, event: Message) -> None:
         if event["type"] == "websocket.disconnect":
-            raise _ClientLeft
+            raise ClientLeft
         message: dict[str, Any] = {}
         try:
             message = _parsed(event)
@@ -102,7 +108,7 @@ class Conversation:
             await self._refuse(refusal, message)
         except Problem as problem:
             await self._refuse(Refusal.of_problem(problem), message)
-        except (_ClientLeft, _Closing):
+        except (ClientLeft, _Closing):
             raise
         except Exception:
             log.exception("a message failed", request_id=self._request_id)
@@ -143,16 +149,18 @@ class Conversation:
         raise _Closing(NO_SESSION, "No such session")
 
     async def _subscribe(self, message: Mapping[str, Any]) -> None:
-        context, channel = self._known(), _channel(message)
+        context, channel = self._known().fresh(), _channel(message)
         operation = self._operations[channel.operation]
         values = variables.collect(operation.variables, {}, {}, message)
         key = _key(channel, values)
         if key not in self._streams:
             if len(self._streams) >= MOST_SUBSCRIPTIONS:
                 raise _too_many_subscriptions()
-            follow = self._follow(operation, values, context.fresh(), message)
-            self._streams[key] = asyncio.create_task(follow)
-            self._streams[key].add_done_callback(lambda _: self._streams.pop(key, None))
+            stream = asyncio.create_task(self._follow(operation, values, context, message))
+            self._streams[key] = stream
+            stream.add_done_callback(lambda _: self._streams.pop(key, None))
+            if not await _listens(context, stream):
+                return
         await self._say(_confirmed("subscribed", channel, message))
 
     async def _unsubscribe(self, message: Mapping[str, Any]) -> None:
@@ -176,13 +184,13 @@ class Conversation:
                 async for answer in answers:
                     await self._tell(_data(answer))
         except Refusal as refusal:
-            with suppress(_ClientLeft):
+            with suppress(ClientLeft):
                 await self._refuse(refusal, message)
-        except _ClientLeft:
+        except ClientLeft:
             pass
         except Exception:
             log.exception("a subscription failed", request_id=self._request_id)
-            with suppress(_ClientLeft):
+            with suppress(ClientLeft):
                 await self._refuse(Refusal.of_accident(), message)
 
     async def _tell(self, event: dict[str, Any]) -> None:
@@ -223,11 +231,7 @@ class Conversation:
         try:
             await self._send(message)
         except OSError:
-            raise _ClientLeft from None
-
-
-class _ClientLeft(Exception):
-    """There is nobody to talk to any more."""
+            raise ClientLeft from None
 
 
 class _Closing(Exception):
@@ -265,9 +269,12 @@ def _text(message: Mapping[str, Any], field: str) -> str:
 
 
 def _data(answer: Answer) -> dict[str, Any]:
+    """What the fields named `data` lead to."""
     if answer.errors:
         raise Refusal.of_error(answer.errors[0])
-    data: dict[str, Any] = orjson.loads(answer.data or b"")["data"]
+    data: dict[str, Any] = orjson.loads(answer.data or b"{}")
+    while "data" in data:
+        data = data["data"]
     return data
 
 
@@ -279,6 +286,14 @@ def _channel(message: Mapping[str, Any]) -> Channel:
 
 def _key(channel: Channel, values: Mapping[str, Any]) -> _Key:
     return channel.operation, *(values.get(word) for word in channel.key)
+
+
+async def _listens(context: Context, stream: asyncio.Task[None]) -> bool:
+    """True as soon as the stream misses nothing any more; false if it could not begin."""
+    listening = asyncio.create_task(context.listening.wait())
+    await asyncio.wait({listening, stream}, return_when=asyncio.FIRST_COMPLETED)
+    listening.cancel()
+    return context.listening.is_set()
 
 
 def _confirmed(type_: str, channel: Channel, message: Mapping[str, Any]) -> dict[str, Any]:

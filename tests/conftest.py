@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ["tests.fixtures.sqlite", "tests.fixtures.postgres", "tests.fixtures.valkey"]
+pytest_plugins = ["tests.fixtures.sqlite", "tests.fixtures.postgres", "tests.fixtures.valkey", "tests.fixtures.server"]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -3,9 +3,10 @@
 import asyncio
 import fcntl
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from alembic import command
 from alembic.config import Config
@@ -17,6 +18,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from db.postgres import with_driver
 
 LOCK = 727275
+
+T = TypeVar("T")
 
 
 class UnknownRevision(Exception):
@@ -33,12 +36,23 @@ def upgrade(url: str) -> bool:
     return asyncio.run(_upgrade_postgres(url))
 
 
+def is_empty(url: str) -> bool:
+    """True when nothing has been made in the database yet."""
+    return _asked(url, _revision_of) is None
+
+
 def is_current(url: str) -> bool:
-    """True when the database has the newest schema."""
+    """True when the database has the newest schema. Raises `UnknownRevision`."""
+    return not _asked(url, _is_behind)
+
+
+def _asked(url: str, question: Callable[[Connection], T]) -> T:
     if url.startswith("sqlite"):
-        with _sqlite_connection(_file_of(url)) as connection:
-            return not _is_behind(connection)
-    return asyncio.run(_is_current_postgres(url))
+        path = _file_of(url)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _sqlite_connection(path) as connection:
+            return question(connection)
+    return asyncio.run(_asked_of_postgres(url, question))
 
 
 def _file_of(url: str) -> Path:
@@ -72,10 +86,10 @@ async def _upgrade_postgres(url: str) -> bool:
         return await connection.run_sync(migrate)
 
 
-async def _is_current_postgres(url: str) -> bool:
+async def _asked_of_postgres(url: str, question: Callable[[Connection], T]) -> T:
     engine = create_async_engine(with_driver(url), poolclass=NullPool)
     async with engine.connect() as connection:
-        return not await connection.run_sync(_is_behind)
+        return await connection.run_sync(question)
 
 
 def _config() -> Config:

@@ -1,0 +1,237 @@
+"""The command line: serve, work, migrate, user, schema."""
+
+import asyncio
+import logging
+import secrets
+import signal
+import socket as sockets
+from typing import Annotated, Any, NoReturn
+
+import structlog
+import typer
+import uvicorn
+from pydantic import ValidationError
+
+import app as composition
+from db import migrations, users
+from db.engine import Tx
+from db.errors import Problem
+from db.types import Role
+from graph.auth import Passwords
+from graph.schema import rest_sdl, sdl
+from settings import Settings
+
+command = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="The backend behind a web UI for the claude CLI. Settings come from the environment.",
+)
+
+
+def main() -> None:
+    """The console script's entry."""
+    command()
+
+
+@command.command()
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+) -> None:
+    """Serve the API, and carry out runs unless WORKER_CONCURRENCY is 0."""
+    settings = _settings()
+    listener = _listener(host, port)
+    _set_up(settings)
+    app = _checked(lambda: composition.create_app(settings))
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        ws_max_size=1024 * 1024,
+        timeout_graceful_shutdown=10,
+    )
+    shown = "localhost" if host in ("127.0.0.1", "0.0.0.0") else host  # noqa: S104 - only compared
+    address = f"http://{shown}:{listener.getsockname()[1]}"
+    server = Server(config, app, f"Ready. GraphiQL: {address}/graphql  REST: {address}/docs")
+    server.run(sockets=[listener])
+    if not server.started:
+        raise typer.Exit(1)
+
+
+@command.command()
+def work() -> None:
+    """Carry out runs of the database's queues, without serving the API."""
+    settings = _settings()
+    _set_up(settings)
+    asyncio.run(_work(settings))
+
+
+@command.command()
+def migrate() -> None:
+    """Bring the database to the schema of this version."""
+    settings = _settings()
+    changed = _checked(lambda: migrations.upgrade(settings.database))
+    print("The database was migrated." if changed else "The database is up to date.")
+
+
+@command.command()
+def user(
+    username: str,
+    role: Annotated[Role, typer.Option(help="What the user may do.")] = Role.DEVELOPER,
+    password: Annotated[str | None, typer.Option(help="By default one is made up.")] = None,
+) -> None:
+    """Make an account; prints the password when it made it up."""
+    settings = _settings()
+    _set_up(settings)
+    try:
+        asyncio.run(_make_user(settings, username, password, role))
+    except Problem as problem:
+        _stop(f"{problem.message} {dict(problem.details)}")
+
+
+@command.command()
+def schema(
+    rest: Annotated[bool, typer.Option(help="In the spelling of the REST documents.")] = False,
+) -> None:
+    """Print the GraphQL schema."""
+    print(rest_sdl() if rest else sdl(), end="")
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which says when it is ready and ends streams before it waits for them."""
+
+    def __init__(self, config: uvicorn.Config, app: composition.App, ready: str) -> None:
+        super().__init__(config)
+        self._app = app
+        self._ready = ready
+
+    async def startup(self, sockets: list[sockets.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print(self._ready, flush=True)
+
+    async def shutdown(self, sockets: list[sockets.socket] | None = None) -> None:
+        self._app.streams.end()
+        await super().shutdown(sockets)
+
+
+async def _work(settings: Settings) -> None:
+    database = composition.connect(settings)
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with (
+        composition.opened(database),
+        composition.create_worker(settings, database).working(),
+    ):
+        print("Working. Stop with Ctrl-C.", flush=True)
+        await stopped.wait()
+
+
+async def _make_user(settings: Settings, username: str, password: str | None, role: Role) -> None:
+    made_up = secrets.token_urlsafe(12)
+    hashed = await Passwords().hash(password or made_up)
+    database = composition.connect(settings)
+    async with composition.opened(database):
+        await database.write(users.create, None, username=username, password_hash=hashed, role=role)
+    print(f"Made {username}." + ("" if password else f" Password: {made_up}"))
+
+
+def _settings() -> Settings:
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_input=False)[0]
+        name = "_".join(str(part) for part in wrong["loc"]).upper()
+        _stop(f"The setting {name} is wrong: {wrong['msg'].removeprefix('Value error, ')}")
+    _configure_logs(settings)
+    return settings
+
+
+def _set_up(settings: Settings) -> None:
+    """Migrate what may be migrated at once, and make the administrator of the first start."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    fresh = _checked(lambda: migrations.is_empty(settings.database))
+    if fresh or settings.database.startswith("sqlite"):
+        _checked(lambda: migrations.upgrade(settings.database))
+    elif not _checked(lambda: migrations.is_current(settings.database)):
+        _stop("The database needs to be migrated first: claude-cli-api migrate")
+    if fresh:
+        asyncio.run(_make_administrator(settings))
+
+
+async def _make_administrator(settings: Settings) -> None:
+    given = settings.admin_password.get_secret_value() if settings.admin_password else None
+    password = given or secrets.token_urlsafe(12)
+    hashed = await Passwords().hash(password)
+
+    def make_first(tx: Tx) -> bool:
+        if not users.is_empty(tx):
+            return False
+        users.create(
+            tx, None, username=settings.admin_username, password_hash=hashed, role=Role.ADMIN
+        )
+        return True
+
+    database = composition.connect(settings)
+    async with composition.opened(database):
+        made = await database.write(make_first)
+    if made and not given:
+        print(f"First start: sign in as {settings.admin_username} with password {password}")
+
+
+def _listener(host: str, port: int) -> sockets.socket:
+    try:
+        return sockets.create_server((host, port), reuse_port=False, backlog=2048)
+    except OSError as error:
+        _stop(f"Can't listen on {host}:{port}: {error.strerror}")
+
+
+def _checked(step: Any) -> Any:
+    """Run a step of the start; what the operator can mend stops it with one line."""
+    try:
+        return step()
+    except migrations.UnknownRevision as error:
+        _stop(f"The database is of a newer version ({error}) than this program.")
+    except Exception as error:  # noqa: BLE001 - whatever it is, the start ends here, with its reason
+        logging.getLogger(__name__).debug("the start failed", exc_info=error)
+        _stop(f"The start failed: {error}")
+
+
+def _stop(message: str) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(2)
+
+
+def _configure_logs(settings: Settings) -> None:
+    """structlog for us and for the libraries that log by the standard library."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    renderer = (
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
+    logging.getLogger("uvicorn").setLevel("WARNING")

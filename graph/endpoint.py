@@ -1,0 +1,204 @@
+"""/graphql over HTTP: queries and mutations, and subscriptions as server-sent events."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import structlog
+from graphql import OperationType
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from db.errors import Problem
+from graph.context import Context, Services
+from graph.execution import Answer, Prepared, Refused, problem_shown
+from graph.http import BodyTooLarge, ClientLeft, Request, respond
+from graph.streams import Streams
+
+log = structlog.get_logger(__name__)
+
+JSON = b"application/json"
+GRAPHQL_RESPONSE = b"application/graphql-response+json"
+EVENT_STREAM = b"text/event-stream"
+KEEP_ALIVE_SECONDS = 15.0
+
+
+class Endpoint:
+    """Answers POST and GET as «GraphQL over HTTP» has it, and subscriptions as graphql-sse."""
+
+    def __init__(self, services: Services, streams: Streams, explorer: ASGIApp) -> None:
+        self._services = services
+        self._streams = streams
+        self._explorer = explorer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        accept = request.headers.get(b"accept", b"")
+        if request.method == "GET" and b"text/html" in accept:
+            await self._explorer(scope, receive, send)
+            return
+        media_type = GRAPHQL_RESPONSE if GRAPHQL_RESPONSE in accept else JSON
+        headers = [(b"x-request-id", request.id.encode()), (b"cache-control", b"no-store")]
+        try:
+            asked = await _asked(request)
+            context = await self._services.visitor(request.token(), request.id)
+            prepared = self._services.graphql.prepare(asked.query, asked.operation_name)
+            if prepared.type is OperationType.SUBSCRIPTION:
+                await self._stream(prepared, asked, context, request, send)
+                return
+            _check_method(request.method, prepared)
+            answer = await self._services.graphql.execute(prepared, asked.variables, context)
+            status = 200 if answer.data or media_type is JSON else 400
+        except ClientLeft:
+            return
+        except Refused as refused:
+            answer = Answer(None, refused.formatted(request.id))
+            status = 200 if media_type is JSON else 400
+        except _Unreadable as unreadable:
+            answer = Answer(None, [unreadable.shown(request.id)])
+            status = unreadable.status
+            headers += unreadable.headers
+        except Problem as problem:
+            answer = Answer(None, [problem_shown(problem, request.id)])
+            status = 401
+        except Exception:
+            log.exception("a request failed", request_id=request.id)
+            answer = Answer(None, [_accident(request.id)])
+            status = 500
+        await respond(send, status, answer.body(), media_type + b"; charset=utf-8", headers)
+
+    async def _stream(
+        self, prepared: Prepared, asked: "_Asked", context: Context, request: Request, send: Send
+    ) -> None:
+        if EVENT_STREAM not in request.headers.get(b"accept", b""):
+            raise _Unreadable(406, f"Subscriptions need Accept: {EVENT_STREAM.decode()}")
+        headers = [
+            (b"content-type", EVENT_STREAM + b"; charset=utf-8"),
+            (b"cache-control", b"no-store"),
+            (b"x-accel-buffering", b"no"),
+            (b"x-request-id", request.id.encode()),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        with self._streams.held():
+            await self._send_events(prepared, asked, context, request, send)
+
+    async def _send_events(
+        self, prepared: Prepared, asked: "_Asked", context: Context, request: Request, send: Send
+    ) -> None:
+        """Events until the subscription ends, the client leaves or the server stops."""
+        answers = self._services.graphql.subscribe(prepared, asked.variables, context)
+        left = asyncio.create_task(_left(request), name="client leaves")
+        ended = asyncio.create_task(self._streams.ended.wait(), name="server stops")
+        next_answer = asyncio.create_task(anext(answers, None), name="next event")
+        try:
+            while True:
+                done, _ = await asyncio.wait(
+                    {left, ended, next_answer},
+                    timeout=KEEP_ALIVE_SECONDS,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if left in done or ended in done:
+                    break
+                if not done:
+                    await _send_part(send, b":\n\n")
+                    continue
+                answer = next_answer.result()
+                if answer is None:
+                    break
+                await _send_part(send, b"event: next\ndata: " + answer.body() + b"\n\n")
+                next_answer = asyncio.create_task(anext(answers, None), name="next event")
+            if left not in done:
+                await _send_part(send, b"event: complete\ndata:\n\n", last=True)
+        finally:
+            for task in (left, ended, next_answer):
+                task.cancel()
+            await asyncio.gather(left, ended, next_answer, return_exceptions=True)
+            await answers.aclose()
+
+
+@dataclass(frozen=True)
+class _Asked:
+    query: str
+    variables: dict[str, Any]
+    operation_name: str | None
+
+
+class _Unreadable(Exception):
+    """The request is not one of GraphQL over HTTP."""
+
+    def __init__(
+        self, status: int, message: str, headers: list[tuple[bytes, bytes]] | None = None
+    ) -> None:
+        self.status = status
+        self.headers = headers or []
+        super().__init__(message)
+
+    def shown(self, request_id: str) -> dict[str, Any]:
+        extensions = {"code": "VALIDATION_ERROR", "requestId": request_id}
+        return {"message": str(self), "extensions": extensions}
+
+
+async def _asked(request: Request) -> _Asked:
+    match request.method:
+        case "POST":
+            return _of_body(await _json_body(request))
+        case "GET":
+            words = {name: values[-1] for name, values in request.query().items()}
+            if "variables" in words:
+                words["variables"] = _decoded(words["variables"].encode(), "variables")
+            return _of_body(words)
+        case _:
+            raise _Unreadable(405, "Use POST or GET", [(b"allow", b"GET, POST")])
+
+
+async def _json_body(request: Request) -> Any:
+    content_type = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if content_type != JSON:
+        raise _Unreadable(415, "The body must be application/json")
+    try:
+        body = await request.body()
+    except BodyTooLarge:
+        raise _Unreadable(413, "The body is too large") from None
+    return _decoded(body, "body")
+
+
+def _decoded(text: bytes, what: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise _Unreadable(400, f"The {what} is not JSON: {error}") from None
+
+
+def _of_body(body: Any) -> _Asked:
+    if not isinstance(body, dict):
+        raise _Unreadable(400, "The body must be a JSON object")
+    query, variables = body.get("query"), body.get("variables")
+    operation_name, extensions = body.get("operationName"), body.get("extensions")
+    if not isinstance(query, str) or not query.strip():
+        raise _Unreadable(400, "query must be a GraphQL document")
+    if not isinstance(variables, dict | None):
+        raise _Unreadable(400, "variables must be an object")
+    if not isinstance(operation_name, str | None):
+        raise _Unreadable(400, "operationName must be text")
+    if not isinstance(extensions, dict | None):
+        raise _Unreadable(400, "extensions must be an object")
+    return _Asked(query, variables or {}, operation_name or None)
+
+
+def _check_method(method: str, prepared: Prepared) -> None:
+    if method == "GET" and prepared.type is not OperationType.QUERY:
+        raise _Unreadable(405, "Only queries may be sent by GET", [(b"allow", b"POST")])
+
+
+def _accident(request_id: str) -> dict[str, Any]:
+    extensions = {"code": "INTERNAL_ERROR", "requestId": request_id}
+    return {"message": "Internal server error", "extensions": extensions}
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _send_part(send: Send, body: bytes, *, last: bool = False) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": not last})

@@ -1,0 +1,94 @@
+"""What HTTP requests have in common on every surface."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import parse_qs
+
+from starlette.types import Receive, Scope, Send
+
+from db.errors import TokenInvalid
+from db.ids import new_id
+
+LARGEST_BODY = 1024 * 1024
+LONGEST_TOKEN = 8192
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+
+class ClientLeft(Exception):
+    """There is nobody to answer any more."""
+
+
+class BodyTooLarge(Exception):
+    """The body is larger than we read."""
+
+
+class Request:
+    """A request: its id, its token, its query and its body."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.receive = receive
+        self.id = request_id_of(self.headers)
+
+    def token(self) -> str | None:
+        """The bearer token, if there is an Authorization header. Raises `TokenInvalid`."""
+        header = self.headers.get(b"authorization")
+        return None if header is None else bearer_token(header.decode("latin-1"))
+
+    def query(self) -> dict[str, list[str]]:
+        """The words of the query; one without a value (`?status=`) is as good as absent."""
+        return parse_qs(self.scope["query_string"].decode("latin-1"))
+
+    async def body(self) -> bytes:
+        """All of the body. Raises `BodyTooLarge`, `ClientLeft`."""
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientLeft
+            part = message.get("body", b"")
+            size += len(part)
+            if size > LARGEST_BODY:
+                raise BodyTooLarge
+            parts.append(part)
+            if not message.get("more_body"):
+                return b"".join(parts)
+
+
+def request_id_of(headers: dict[bytes, bytes]) -> str:
+    """The caller's `X-Request-ID` when it is a plain word, else a new id."""
+    given = headers.get(b"x-request-id", b"")
+    return given.decode() if _REQUEST_ID.fullmatch(given) else new_id()
+
+
+def bearer_token(authorization: str) -> str:
+    """The token of an Authorization header. Raises `TokenInvalid`."""
+    scheme, _, token = authorization.partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token or len(token) > LONGEST_TOKEN:
+        raise TokenInvalid(issue="The Authorization header must be: Bearer <token>")
+    return token
+
+
+async def respond(
+    send: Send, status: int, body: bytes, content_type: bytes, headers: Headers = ()
+) -> None:
+    """Send a whole response."""
+    start: dict[str, Any] = {
+        "type": "http.response.start",
+        "status": status,
+        "headers": [
+            (b"content-type", content_type),
+            (b"content-length", b"%d" % len(body)),
+            *headers,
+        ],
+    }
+    await send(start)
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,223 @@
+"""/graphql over WebSocket: the graphql-transport-ws protocol."""
+
+import asyncio
+import contextlib
+import time
+from typing import Any
+
+import orjson
+import structlog
+from graphql import OperationType
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from db.errors import Problem
+from graph.context import Context, Services
+from graph.execution import Refused
+from graph.http import bearer_token, request_id_of
+from graph.origins import is_allowed
+from graph.streams import Streams
+
+log = structlog.get_logger(__name__)
+
+PROTOCOL = "graphql-transport-ws"
+INIT_SECONDS = 10.0
+MOST_OPERATIONS = 100
+LARGEST_MESSAGE = 256 * 1024
+
+BAD_REQUEST, UNAUTHORIZED, FORBIDDEN = 4400, 4401, 4403
+BAD_PROTOCOL, INIT_TIMEOUT, ALREADY_EXISTS, TOO_MANY_INITS = 4406, 4408, 4409, 4429
+GOING_AWAY = 1012
+
+
+class Socket:
+    """Accepts WebSockets and serves each until it closes, its token expires or the server stops."""
+
+    def __init__(self, services: Services, streams: Streams) -> None:
+        self._services = services
+        self._streams = streams
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        websocket = WebSocket(scope, receive, send)
+        if not is_allowed(websocket.headers, self._services.settings.allowed_origins):
+            await websocket.close(FORBIDDEN)
+            return
+        if PROTOCOL not in scope["subprotocols"]:
+            await websocket.accept()
+            await websocket.close(BAD_PROTOCOL, f"Speak {PROTOCOL}")
+            return
+        await websocket.accept(PROTOCOL)
+        with self._streams.held():
+            await _Conversation(websocket, self._services).last(self._streams.ended)
+
+
+class _Close(Exception):
+    """The socket is to be closed, for a reason that the protocol knows."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        self.code = code
+        self.reason = reason
+
+
+class _Conversation:
+    def __init__(self, websocket: WebSocket, services: Services) -> None:
+        self._websocket = websocket
+        self._services = services
+        self._context: Context | None = None
+        self._begun = False
+        self._operations: dict[str, asyncio.Task[None]] = {}
+
+    async def last(self, server_ends: asyncio.Event) -> None:
+        hearing = asyncio.create_task(self._hear(), name="socket hears")
+        ending = asyncio.create_task(self._end(server_ends), name="socket ends")
+        try:
+            await asyncio.wait({hearing, ending}, return_when=asyncio.FIRST_COMPLETED)
+            await self._close_for(hearing if hearing.done() else ending)
+        finally:
+            tasks = [hearing, ending, *self._operations.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _close_for(self, ended: "asyncio.Task[None]") -> None:
+        error = ended.exception()
+        if isinstance(error, _Close):
+            # The other side may have gone meanwhile.
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+                await self._websocket.close(error.code, error.reason)
+        elif error and not isinstance(error, WebSocketDisconnect):
+            log.error("a socket failed", exc_info=error)
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+                await self._websocket.close(1011, "Internal server error")
+
+    async def _end(self, server_ends: asyncio.Event) -> None:
+        """Raise at the first reason to end: nothing said in time, the token's end, the server's."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(INIT_SECONDS):
+                await server_ends.wait()
+        if not server_ends.is_set():
+            if not self._begun:
+                raise _Close(INIT_TIMEOUT, "Connection initialisation timeout")
+            await self._outlive_token(server_ends)
+        raise _Close(GOING_AWAY, "The server is restarting")
+
+    async def _outlive_token(self, server_ends: asyncio.Event) -> None:
+        expires_at = self._context.expires_at if self._context else None
+        loop = asyncio.get_running_loop()
+        left = None if expires_at is None else expires_at.timestamp() - time.time()
+        try:
+            async with asyncio.timeout_at(None if left is None else loop.time() + left):
+                await server_ends.wait()
+        except TimeoutError:
+            raise _Close(FORBIDDEN, "The token has expired") from None
+
+    async def _hear(self) -> None:
+        while True:
+            match _decoded(await self._receive()):
+                case {"type": "connection_init", **rest}:
+                    await self._init(rest.get("payload"))
+                case {"type": "ping"}:
+                    await self._say({"type": "pong"})
+                case {"type": "pong"}:
+                    pass
+                case {"type": "subscribe", "id": str() as id_, "payload": dict() as payload}:
+                    self._start(id_, payload)
+                case {"type": "complete", "id": str() as id_}:
+                    if operation := self._operations.pop(id_, None):
+                        operation.cancel()
+                case _:
+                    raise _Close(BAD_REQUEST, "Not a message of this protocol")
+
+    async def _receive(self) -> str:
+        message = await self._websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message["code"])
+        text = message.get("text")
+        if not isinstance(text, str):
+            raise _Close(BAD_REQUEST, "Messages are text")
+        return text
+
+    async def _init(self, payload: Any) -> None:
+        if self._begun:
+            raise _Close(TOO_MANY_INITS, "Too many initialisation requests")
+        self._begun = True
+        if not isinstance(payload, dict | None):
+            raise _Close(BAD_REQUEST, "Invalid connection_init payload")
+        try:
+            token = _token(payload or {})
+            request_id = request_id_of(dict(self._websocket.scope["headers"]))
+            self._context = await self._services.context(token, request_id)
+        except Problem as problem:
+            raise _Close(FORBIDDEN, problem.message) from None
+        await self._say({"type": "connection_ack"})
+
+    def _start(self, id_: str, payload: dict[str, Any]) -> None:
+        if self._context is None:
+            raise _Close(UNAUTHORIZED, "Unauthorized")
+        if id_ in self._operations:
+            raise _Close(ALREADY_EXISTS, "A subscriber of this id already exists")
+        if len(self._operations) >= MOST_OPERATIONS:
+            raise _Close(BAD_REQUEST, f"More than {MOST_OPERATIONS} operations at once")
+        query, variables = payload.get("query"), payload.get("variables")
+        name = payload.get("operationName")
+        if not (
+            isinstance(query, str)
+            and isinstance(variables, dict | None)
+            and isinstance(name, str | None)
+        ):
+            raise _Close(BAD_REQUEST, "Invalid subscribe payload")
+        running = self._run(id_, query, variables or {}, name, self._context.fresh())
+        self._operations[id_] = asyncio.create_task(running, name="operation")
+
+    async def _run(
+        self, id_: str, query: str, variables: dict[str, Any], name: str | None, context: Context
+    ) -> None:
+        try:
+            prepared = self._services.graphql.prepare(query, name)
+            if prepared.type is OperationType.SUBSCRIPTION:
+                answers = self._services.graphql.subscribe(prepared, variables, context)
+                async with contextlib.aclosing(answers):
+                    async for answer in answers:
+                        await self._next(id_, answer.body())
+            else:
+                answer = await self._services.graphql.execute(prepared, variables, context)
+                await self._next(id_, answer.body())
+        except Refused as refused:
+            errors = refused.formatted(context.request_id)
+            await self._finish(id_, {"type": "error", "id": id_, "payload": errors})
+        except (WebSocketDisconnect, RuntimeError):
+            # The socket is closed; its other half says why.
+            pass
+        except Exception:
+            log.exception("an operation failed", request_id=context.request_id)
+            await self._finish(id_, {"type": "complete", "id": id_})
+        else:
+            await self._finish(id_, {"type": "complete", "id": id_})
+
+    async def _finish(self, id_: str, message: dict[str, Any]) -> None:
+        self._operations.pop(id_, None)
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+            await self._say(message)
+
+    async def _next(self, id_: str, body: bytes) -> None:
+        head = orjson.dumps({"type": "next", "id": id_})[:-1]
+        await self._websocket.send_text((head + b',"payload":' + body + b"}").decode())
+
+    async def _say(self, message: dict[str, Any]) -> None:
+        await self._websocket.send_text(orjson.dumps(message).decode())
+
+
+def _decoded(text: str) -> Any:
+    if len(text) > LARGEST_MESSAGE:
+        raise _Close(BAD_REQUEST, "The message is too large")
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise _Close(BAD_REQUEST, "The message is not JSON") from None
+
+
+def _token(payload: dict[str, Any]) -> str | None:
+    """The token of a connection_init payload: `{"Authorization": "Bearer …"}`."""
+    words = {name.lower(): value for name, value in payload.items()}
+    header = words.get("authorization")
+    return bearer_token(header) if isinstance(header, str) else None

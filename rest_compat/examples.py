@@ -1,0 +1,42 @@
+"""Values that show what a field of a name holds; other fields show what their type looks like."""
+
+from collections.abc import Mapping
+from typing import Any
+
+EXAMPLES: Mapping[str, Any] = {
+    "access_token": "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9...",
+    "action": "task_completed",
+    "avatar_url": "https://example.com/avatar.jpg",
+    "command": "ls -la",
+    "content": "total 64\n",
+    "description": "Add JWT-based authentication to the API",
+    "email": "john@example.com",
+    "environment": {"NODE_ENV": "development"},
+    "exit_code": 0,
+    "expires_in": 3600,
+    "full_name": "John Doe",
+    "max_concurrent_tasks": 5,
+    "max_tasks": 500,
+    "message": "Task deleted successfully",
+    "metadata": {"component": "backend", "complexity": "medium"},
+    "name": "E-commerce Platform",
+    "page_size": 50,
+    "password": "your_password",
+    "pid": 12345,
+    "preferences": {"theme": "dark", "language": "en"},
+    "progress_percentage": 45,
+    "reason": "Requirements changed",
+    "search": "authentication",
+    "settings": {"theme": "dark", "notifications": True},
+    "storage_limit": "1GB",
+    "tags": "security",
+    "task_title": "Setup user authentication",
+    "timeout": 30,
+    "title": "Implement user authentication",
+    "token_type": "bearer",
+    "uptime": 3600,
+    "user_name": "John Doe",
+    "username": "johndoe",
+    "version": "1.0.0",
+    "working_directory": "src",
+}

@@ -1,0 +1,55 @@
+"""What lives: sleeps until it is woken, due or told to stop, and then does its work once more."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from db.bus import Bus
+
+log = structlog.get_logger(__name__)
+
+LONGEST_PAUSE_SECONDS = 10.0
+
+
+class Loop:
+    """Calls `work` whenever one of its topics is hinted, and every so many seconds besides."""
+
+    def __init__(
+        self,
+        name: str,
+        bus: Bus,
+        topics: tuple[str, ...],
+        seconds: float,
+        work: Callable[[], Awaitable[object]],
+    ) -> None:
+        self._name = name
+        self._bus = bus
+        self._topics = topics
+        self._seconds = seconds
+        self._work = work
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._live(), name=self._name)
+
+    async def stop(self) -> None:
+        """Stop at once, even within the work; safe to call twice, or without a start."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _live(self) -> None:
+        pause = 0.1
+        with self._bus.listen(*self._topics) as listener:
+            while True:
+                try:
+                    await self._work()
+                    pause = 0.1
+                except Exception:
+                    log.exception("a loop failed and goes on", loop=self._name)
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                # Not all at the same moment, however many workers there are.
+                await listener.wait(self._seconds * random.uniform(0.8, 1.2))

@@ -1,0 +1,152 @@
+"""Records what a process prints: numbers it, hashes it, and commits it in batches."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from db import output
+from db.engine import Database
+from db.errors import DatabaseUnavailable
+from db.output import Chunk
+from db.types import Stream
+
+log = structlog.get_logger(__name__)
+
+BATCH_SECONDS = 0.05
+CHUNK_BYTES = 64 * 1024
+MOST_WAITING_BYTES = 512 * 1024
+RETRY_SECONDS = 0.5
+
+
+class Fenced(Exception):
+    """The run was taken from us: nothing of ours is recorded any more."""
+
+
+@dataclass
+class _Piece:
+    stream: Stream
+    content: bytearray
+    at: datetime
+
+
+class Recorder:
+    """Writes one run's output, as long as its fence holds.
+
+    What cannot be written is kept, and the process has to wait: nothing that it prints is lost.
+    """
+
+    def __init__(self, database: Database, run_id: str, fence: int) -> None:
+        self.last_seq = 0
+        self.total_bytes = 0
+        self._database = database
+        self._run_id = run_id
+        self._fence = fence
+        self._hash = hashlib.sha256()
+        self._pieces: list[_Piece] = []
+        self._waiting_bytes = 0
+        self._begun: dict[Stream, bytes] = {}
+        self._filled = asyncio.Event()
+        self._room = asyncio.Event()
+        self._ended = False
+
+    @property
+    def sha256(self) -> str:
+        """The hash of all recorded bytes, both streams, in the order of their numbers."""
+        return self._hash.hexdigest()
+
+    async def resume(self, last_seq: int) -> None:
+        """Go on behind what an earlier attempt of this run has printed."""
+        while self.last_seq < last_seq:
+            for row in await self._database.rows(
+                output.after(self._run_id, self.last_seq, limit=64)
+            ):
+                self._count(row.seq, row.content)
+
+    async def record(self, pieces: AsyncIterator[tuple[str, bytes]]) -> None:
+        """Record everything, until the output ends. Raises `Fenced`."""
+        writing = asyncio.create_task(self._write_all(), name="output is written")
+        try:
+            async for stream, data in pieces:
+                self._add(Stream(stream), data)
+                while self._waiting_bytes >= MOST_WAITING_BYTES and not writing.done():
+                    self._room.clear()
+                    await asyncio.wait(
+                        {writing, room := asyncio.ensure_future(self._room.wait())},
+                        return_when=asyncio.FIRST_COMPLETED,
+                    )
+                    room.cancel()
+                if writing.done():
+                    break
+            for stream in tuple(self._begun):
+                self._add(stream, b"", last=True)
+            self._ended = True
+            self._filled.set()
+            await writing
+        finally:
+            writing.cancel()
+
+    def _add(self, stream: Stream, data: bytes, *, last: bool = False) -> None:
+        data = self._begun.pop(stream, b"") + data
+        whole = len(data) if last else _whole(data)
+        if whole < len(data):
+            self._begun[stream] = data[whole:]
+        if not whole:
+            return
+        piece = self._pieces[-1] if self._pieces else None
+        if piece and piece.stream is stream and len(piece.content) + whole <= CHUNK_BYTES:
+            piece.content += data[:whole]
+        else:
+            self._pieces.append(_Piece(stream, bytearray(data[:whole]), datetime.now(UTC)))
+        self._waiting_bytes += whole
+        self._filled.set()
+
+    async def _write_all(self) -> None:
+        while not (self._ended and not self._pieces):
+            await self._filled.wait()
+            if not self._ended and self._waiting_bytes < CHUNK_BYTES:
+                await asyncio.sleep(BATCH_SECONDS)
+            self._filled.clear()
+            pieces, self._pieces = self._pieces, []
+            self._waiting_bytes = 0
+            self._room.set()
+            if pieces:
+                await self._write(pieces)
+
+    async def _write(self, pieces: list[_Piece]) -> None:
+        chunks = []
+        for piece in pieces:
+            content = bytes(piece.content)
+            self._count(self.last_seq + 1, content)
+            chunks.append(Chunk(self.last_seq, piece.stream, content, piece.at))
+        while True:
+            try:
+                held = await self._database.write(
+                    output.append, self._run_id, self._fence, self.total_bytes, chunks
+                )
+            except DatabaseUnavailable:
+                log.warning("output waits for the database", run_id=self._run_id)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            if not held:
+                raise Fenced
+            return
+
+    def _count(self, seq: int, content: Any) -> None:
+        self.last_seq = seq
+        self.total_bytes += len(content)
+        self._hash.update(content)
+
+
+def _whole(data: bytes) -> int:
+    """How many of these bytes do not end within a character of UTF-8."""
+    for back in range(1, min(4, len(data)) + 1):
+        byte = data[-back]
+        if byte & 0xC0 != 0x80:
+            needs = 1 + (byte >= 0xC0) + (byte >= 0xE0) + (byte >= 0xF0)
+            return len(data) - back if needs > back else len(data)
+    return len(data)

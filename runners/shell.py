@@ -1,0 +1,31 @@
+"""The shell runner: what a command becomes, and what its exit code says."""
+
+import shlex
+import signal
+
+EXIT_NOT_FOUND = 127
+EXIT_NOT_EXECUTABLE = 126
+
+
+def argv(command: str) -> tuple[str, ...]:
+    """A command line for the shell."""
+    return ("/bin/sh", "-c", command)
+
+
+def explain(command: str, exit_code: int) -> str:
+    """Why a command failed, in words."""
+    if exit_code == EXIT_NOT_FOUND:
+        return f"Command not found: {_program(command)}"
+    if exit_code == EXIT_NOT_EXECUTABLE:
+        return f"Command cannot be executed: {_program(command)}"
+    if exit_code < 0:
+        return f"Ended by {signal.Signals(-exit_code).name}"
+    return f"Exited with code {exit_code}"
+
+
+def _program(command: str) -> str:
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = command.split()
+    return words[0] if words else ""
