@@ -197,7 +197,7 @@ def _checked(step: Any) -> Any:
         return step()
     except migrations.UnknownRevision as error:
         _stop(f"The database is of a newer version ({error}) than this program.")
-    except Exception as error:  # noqa: BLE001 - whatever it is, the start ends here, with its reason
+    except Exception as error:
         logging.getLogger(__name__).debug("the start failed", exc_info=error)
         _stop(f"The start failed: {error}")
 

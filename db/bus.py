@@ -13,6 +13,7 @@ from typing import Any, Self
 import asyncpg
 import orjson
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ class SharedBus(Bus):
             try:
                 await work(ready)
                 pause = 0.1
-            except Exception as error:
+            except (OSError, EOFError, RedisError, asyncpg.PostgresError) as error:
                 log.warning("the bus lost its connection (%s); trying again", type(error).__name__)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             await asyncio.sleep(pause)

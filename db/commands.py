@@ -12,6 +12,7 @@ from db.validation import json_object, text
 
 def execute(
     tx: Tx,
+    /,
     actor: Actor,
     *,
     command: str,

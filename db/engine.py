@@ -31,8 +31,7 @@ class Tx:
     def execute(
         self, statement: Executable, parameters: Parameters | None = None
     ) -> CursorResult[Any]:
-        # Executable is wider than what gives a cursor; every statement of ours gives one.
-        return self.connection.execute(statement, parameters)  # type: ignore[call-overload,no-any-return]
+        return self.connection.execute(statement, parameters)
 
     def all(
         self, statement: Executable, parameters: Parameters | None = None

@@ -1,4 +1,4 @@
-"""Every error that a caller can act on: a class per documented code; its docstring is the message."""
+"""Every error that a caller can act on: a class a code; its docstring is the message."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar

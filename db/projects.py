@@ -107,6 +107,7 @@ def recent_activity(project_ids: Any) -> Select[Any]:
 
 def create(
     tx: Tx,
+    /,
     actor: Actor,
     *,
     name: str,
@@ -121,8 +122,8 @@ def create(
         "max_tasks": DEFAULT_MAX_TASKS,
         "max_concurrent_tasks": DEFAULT_MAX_CONCURRENT_TASKS,
         "storage_limit": DEFAULT_STORAGE_LIMIT,
-    } | _valid({"resource_limits": resource_limits or {}})
-    values = _valid({"name": name, "description": description, "settings": settings or {}}) | limits
+    } | _limits(resource_limits or {})
+    values = limits | _valid({"name": name, "description": description, "settings": settings or {}})
     tx.execute(
         insert(projects),
         values
@@ -155,7 +156,7 @@ def change(tx: Tx, actor: Actor, project_id: str, changes: Mapping[str, Any]) ->
 
 
 def remove(tx: Tx, actor: Actor, project_id: str) -> datetime:
-    """Delete a project softly; returns when. Raises `ResourceInUse` while one of its runs is active."""
+    """Delete a project softly; returns when. Raises `ResourceInUse` while something runs in it."""
     actor.must(Permission.WRITE)
     get(tx, actor, project_id, changing=True)
     active = runs.c.status.in_([RunStatus.QUEUED, RunStatus.RUNNING])

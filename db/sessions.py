@@ -16,7 +16,6 @@ from db.tables import sessions
 from db.types import Permission, SessionStatus
 from db.validation import json_object
 
-
 LISTING = Listing(
     table=sessions,
     kept=sessions.c.deleted_at.is_(None),
@@ -28,6 +27,7 @@ LISTING = Listing(
 
 def create(
     tx: Tx,
+    /,
     actor: Actor,
     *,
     lasts_seconds: int,

@@ -1,4 +1,4 @@
-"""Every table, on one page. Relations live in the graph; rules in the functions beside this file."""
+"""Every table, on one page. Relations live in the graph; rules in the files beside this one."""
 
 from enum import StrEnum
 from typing import Any

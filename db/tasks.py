@@ -1,6 +1,6 @@
 """Tasks: create, change, remove, execute, retry and cancel them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -20,8 +20,8 @@ from db.errors import (
 )
 from db.ids import new_id
 from db.listing import Listing, contains, one_of
-from db.tables import members, task_dependencies, task_tags, tasks, users
-from db.types import DependencyType, Lane, Permission, RunnerName, TaskStatus
+from db.tables import members, task_tags, tasks, users
+from db.types import Lane, Permission, RunnerName, TaskStatus
 from db.validation import json_object, text, whole_number
 
 LONGEST_DURATION_SECONDS = 1000 * 3600 - 1
@@ -58,7 +58,7 @@ LISTING = Listing(
 )
 
 
-def create(tx: Tx, actor: Actor, *, project_id: str, title: str, **rest: Any) -> str:
+def create(tx: Tx, /, actor: Actor, *, project_id: str, title: str, **rest: Any) -> str:
     """Add a task to a project and return its id.
 
     Raises `ProjectLimitExceeded` when the project holds as many as it may.
@@ -114,7 +114,7 @@ def change(tx: Tx, actor: Actor, task_id: str, changes: Mapping[str, Any]) -> No
 
 
 def remove(tx: Tx, actor: Actor, task_id: str) -> datetime:
-    """Delete a task softly; its history stays. Returns when. Raises `ResourceInUse` while it runs."""
+    """Delete a task softly; its history stays. Returns when. Raises `ResourceInUse` in a run."""
     actor.must(Permission.WRITE)
     task = get(tx, actor, task_id, changing=True)
     if lifecycle.active_run(tx, task_id):
@@ -122,12 +122,12 @@ def remove(tx: Tx, actor: Actor, task_id: str) -> datetime:
     tx.execute(
         update(tasks).where(tasks.c.id == task_id).values(deleted_at=tx.now, updated_at=tx.now)
     )
-    _tell(tx, "task.deleted", actor, task.project_id, task_id, task._mapping)
+    _tell(tx, "task.deleted", actor, task.project_id, task_id, task._asdict())
     return tx.now
 
 
 def execute(
-    tx: Tx, actor: Actor, task_id: str, lane: Lane = Lane.NORMAL, options: Mapping[str, Any] = {}
+    tx: Tx, /, actor: Actor, task_id: str, lane: Lane = Lane.NORMAL, options: Mapping[str, Any] = {}
 ) -> str:
     """Put a task into its lane; returns the id of its run.
 
@@ -155,8 +155,8 @@ def retry(tx: Tx, actor: Actor, task_id: str) -> str:
 def cancel(tx: Tx, actor: Actor, task_id: str, reason: str | None = None) -> datetime:
     """Cancel a task: a queued run at once, a running one as soon as its worker has stopped it.
 
-    Returns when it was asked for. A task that has no active run is cancelled in the record. Raises `Invalid` for a task that has
-    come to its end already.
+    Returns when it was asked for. A task that has no active run is cancelled in the record. Raises
+    `Invalid` for a task that has come to its end already.
     """
     actor.must(Permission.EXECUTE)
     task = get(tx, actor, task_id, changing=True)
@@ -227,30 +227,35 @@ def _tag(tx: Tx, task_id: str, tags: Iterable[str]) -> None:
 
 
 def _valid(tx: Tx, project_id: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for field, value in values.items():
-        match field:
-            case "title":
-                found[field] = text(field, value, shortest=1, longest=500)
-            case "description":
-                found[field] = text(field, value, longest=100_000) if value is not None else None
-            case "status":
-                found[field] = TaskStatus(value)
-            case "priority":
-                found[field] = whole_number(field, value, least=0, most=runs.HIGHEST_PRIORITY)
-            case "progress_percentage":
-                found[field] = whole_number(field, value, least=0, most=100)
-            case "estimated_duration":
-                found["estimated_seconds"] = _duration(field, value)
-            case "assigned_to":
-                found[field] = _assignee(tx, project_id, value)
-            case "tags":
-                found[field] = _tags(value)
-            case "metadata":
-                found[field] = json_object(field, value)
-            case _:
-                raise AssertionError(field)
+    """The columns behind these fields, each checked."""
+    found = {
+        COLUMNS.get(field, field): CHECKS[field](field, value)
+        for field, value in values.items()
+        if field != "assigned_to"
+    }
+    if "assigned_to" in values:
+        found["assigned_to"] = _assignee(tx, project_id, values["assigned_to"])
     return found
+
+
+def _title(field: str, value: str) -> str:
+    return text(field, value, shortest=1, longest=500)
+
+
+def _description(field: str, value: str | None) -> str | None:
+    return None if value is None else text(field, value, longest=100_000)
+
+
+def _status(field: str, value: str) -> TaskStatus:
+    return TaskStatus(value)
+
+
+def _priority(field: str, value: int) -> int:
+    return whole_number(field, value, least=0, most=runs.HIGHEST_PRIORITY)
+
+
+def _percentage(field: str, value: int) -> int:
+    return whole_number(field, value, least=0, most=100)
 
 
 def _duration(field: str, seconds: int | None) -> int | None:
@@ -259,10 +264,10 @@ def _duration(field: str, seconds: int | None) -> int | None:
     return whole_number(field, seconds, least=0, most=LONGEST_DURATION_SECONDS)
 
 
-def _tags(tags: Iterable[str]) -> list[str]:
-    found = list(dict.fromkeys(text("tags", tag, shortest=1, longest=100) for tag in tags))
+def _tags(field: str, tags: Iterable[str]) -> list[str]:
+    found = list(dict.fromkeys(text(field, tag, shortest=1, longest=100) for tag in tags))
     if len(found) > MOST_TAGS:
-        raise Invalid("tags", f"Must be at most {MOST_TAGS} tags", maximum=MOST_TAGS)
+        raise Invalid(field, f"Must be at most {MOST_TAGS} tags", maximum=MOST_TAGS)
     return found
 
 
@@ -311,7 +316,7 @@ def _tell(
 
 
 def _tell_changes(tx: Tx, actor: Actor, task: Row[Any], changed: Mapping[str, Any]) -> None:
-    now = dict(task._mapping) | changed
+    now = {**task._asdict(), **changed}
     for field, value in changed.items():
         if field in ("started_at", "completed_at"):
             continue
@@ -320,3 +325,14 @@ def _tell_changes(tx: Tx, actor: Actor, task: Row[Any], changed: Mapping[str, An
 
 
 _UNMET = lifecycle.unmet("waiting")
+COLUMNS = {"estimated_duration": "estimated_seconds"}
+CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
+    "title": _title,
+    "description": _description,
+    "status": _status,
+    "priority": _priority,
+    "progress_percentage": _percentage,
+    "estimated_duration": _duration,
+    "tags": _tags,
+    "metadata": json_object,
+}

@@ -21,6 +21,7 @@ def actor_of(user: Row[Any]) -> Actor:
 
 def create(
     tx: Tx,
+    /,
     actor: Actor | None,
     *,
     username: str,
@@ -31,7 +32,7 @@ def create(
 ) -> str:
     """Add a user and return the id. Raises `ResourceAlreadyExists` for a taken name or address."""
     user_id = new_id()
-    values = {
+    values: dict[str, Any] = {
         "id": user_id,
         "username": text("username", username, shortest=1, longest=64),
         "email": _address(email),

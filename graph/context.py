@@ -39,6 +39,7 @@ class Context:
         self.request_id = request_id
         self.token = token
         self.expires_at = expires_at
+        self.refusal = refusal or TokenMissing()
         self.listening = asyncio.Event()
         """Set once a subscription misses nothing any more of what happens from then on."""
         self._loaders: Loaders | None = None

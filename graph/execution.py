@@ -2,8 +2,9 @@
 
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import structlog
@@ -141,11 +142,9 @@ class Executor:
         if isinstance(results, ExecutionResult):
             yield answer_of(results, context.request_id)
             return
-        try:
-            async for result in results:
+        async with aclosing(cast(AsyncGenerator[ExecutionResult, None], results)) as events:
+            async for result in events:
                 yield answer_of(result, context.request_id)
-        finally:
-            await results.aclose()
 
     def _checked(self, text: str, operation_name: str | None) -> Prepared:
         try:

@@ -77,8 +77,8 @@ async def executed(info: Info, unit: Callable[..., str], *args: Any) -> Executio
     """Enqueue by `unit`, and say where in the queue the run then is."""
     place = await info.context.write(runs.placed, unit, *args)
     return Execution(
-        task_id=place.task_id,
-        execution_id=place.run_id,
+        task_id=strawberry.ID(place.task_id),
+        execution_id=strawberry.ID(place.run_id),
         status=RunStatus.QUEUED,
         queue_position=place.position,
         estimated_start_time=DateTime(place.estimated_start_at),

@@ -81,15 +81,14 @@ async def facts_and_output(
             for row in rows:
                 if row.kind in STARTED:
                     printed.setdefault(row.run_id, 0)
-                elif row.kind in ENDED and row.run_id in printed:
-                    async for chunk in _chunks(context, row.run_id, printed.pop(row.run_id)):
+                elif row.kind in ENDED:
+                    async for chunk in _news(context, printed, [row.run_id]):
                         yield chunk
+                    printed.pop(row.run_id, None)
                 cursor = events.cursor_of(row.tx, row.seq)
                 yield row
-            for run_id, seq in list(printed.items()):
-                async for chunk in _chunks(context, run_id, seq):
-                    printed[run_id] = chunk.seq
-                    yield chunk
+            async for chunk in _news(context, printed, list(printed)):
+                yield chunk
             if len(rows) < EVENTS_AT_ONCE:
                 await listener.wait(POLL_SECONDS)
 
@@ -122,6 +121,17 @@ async def _chunks(context: Context, run_id: str, seq: int) -> AsyncIterator[Row[
             yield row
         if len(rows) < CHUNKS_AT_ONCE:
             return
+
+
+async def _news(
+    context: Context, printed: dict[str, int], run_ids: Sequence[str]
+) -> AsyncIterator[Row[Any]]:
+    """What these runs have printed since; `printed` then says how far that was."""
+    for run_id in run_ids:
+        if run_id in printed:
+            async for chunk in _chunks(context, run_id, printed[run_id]):
+                printed[run_id] = chunk.seq
+                yield chunk
 
 
 async def _now(context: Context) -> str:

@@ -16,8 +16,8 @@ from db.tables import projects as projects_table
 from db.types import (
     DependencyType,
     Lane,
-    ProjectStatus,
     Permission,
+    ProjectStatus,
     Role,
     RunnerName,
     RunStatus,

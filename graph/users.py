@@ -16,6 +16,7 @@ from graph.types import Account
 
 SHORTEST_PASSWORD = 8
 LONGEST_PASSWORD = 1000
+TOKEN_TYPE = "bearer"  # noqa: S105 - the scheme, not a secret
 
 
 @strawberry.input(description="A new account.")
@@ -89,7 +90,7 @@ class UserMutation:
 def _login(grant: Grant) -> Login:
     return Login(
         access_token=grant.access_token,
-        token_type="bearer",
+        token_type=TOKEN_TYPE,
         expires_in=grant.expires_in,
         user_id=grant.user_id,
     )

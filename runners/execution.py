@@ -89,7 +89,7 @@ class Execution:
 
     def _workspace(self) -> Path:
         """The project's own directory; commands of no project share one a user."""
-        root = self._settings.workspaces / self._run.bucket
+        root: Path = self._settings.workspaces / self._run.bucket
         root.mkdir(parents=True, exist_ok=True)
         return root.resolve()
 

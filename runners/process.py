@@ -126,7 +126,7 @@ class Process:
                     self._pipes.pop(stream).close()
             if read:
                 await asyncio.sleep(0)  # A command that always has more leaves room for others.
-            elif False:
+            elif ended:
                 self._close_pipes()
             else:
                 await _readable([pipe.fileno() for pipe in self._pipes.values()], self._end)

@@ -1,4 +1,4 @@
-"""Claims runs while it has free slots, carries them out, keeps its leases and hears cancellations."""
+"""Claims runs while it has free slots, carries them out, and keeps its leases meanwhile."""
 
 import asyncio
 import contextlib

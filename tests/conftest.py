@@ -2,7 +2,12 @@
 
 import pytest
 
-pytest_plugins = ["tests.fixtures.sqlite", "tests.fixtures.postgres", "tests.fixtures.valkey", "tests.fixtures.server"]
+pytest_plugins = [
+    "tests.fixtures.sqlite",
+    "tests.fixtures.postgres",
+    "tests.fixtures.valkey",
+    "tests.fixtures.server",
+]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -40,6 +40,7 @@ class Desk:
 
     def __init__(self, address: str) -> None:
         self._address = address
+        self.left = asyncio.Event()
         self.newsroom = Newsroom()
         self.services = SmallServices(self.newsroom)
         names = ("UseSession", "QueueTask", "ProjectUpdates", "TaskUpdates", "CommandOutput")
@@ -69,6 +70,7 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.desk.sockets(scope, receive, send)
+        self.desk.left.set()
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -352,6 +354,7 @@ async def test_a_client_that_leaves_is_followed_no_more(desk: Desk) -> None:
     async with desk.signed_in() as socket:
         await ask(socket, subscription())
         assert 1 == desk.streams.open
+    await asyncio.wait_for(desk.left.wait(), 10)
 
     assert 0 == desk.newsroom.readers
     assert 0 == desk.streams.open

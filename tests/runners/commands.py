@@ -9,7 +9,7 @@ ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 UNLIMITED = Limits()
 
 # Generous: the machine may be busy.
-PATIENCE_SECONDS = 4
+PATIENCE_SECONDS = 30
 
 
 def spec_for(directory: Path, *argv: str, stdin: bool = False, limits: Limits = UNLIMITED) -> Spec:
