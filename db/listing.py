@@ -23,6 +23,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     func,
+    literal,
     or_,
     select,
     tuple_,
@@ -35,7 +36,17 @@ from sqlalchemy.types import TypeEngine
 from db.actors import Actor
 from db.errors import InvalidFormat
 
-Clause = Callable[[Any], ColumnElement[bool]]
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A filter: the clause over its value, which is first made into what the clause takes."""
+
+    clause: Callable[[Any], ColumnElement[bool]]
+    prepare: Callable[[Any], Any] = _as_it_is
 
 
 @dataclass(frozen=True)
@@ -56,14 +67,22 @@ class Listing:
     table: FromClause
     kept: ColumnElement[bool]
     visible_to: Callable[[Actor], ColumnElement[bool]]
-    filters: Mapping[str, Clause]
+    filters: Mapping[str, Filter]
     orders: Mapping[str, ColumnElement[Any]]
     default_order: str = "created_at"
 
     def matching(self, actor: Actor, filters: Mapping[str, Any]) -> ColumnElement[bool]:
-        """True of the rows that this actor may see and that every given filter lets through."""
-        wanted = [self.filters[name](value) for name, value in filters.items() if value is not None]
+        """True of the rows that this actor may see and that every filter lets through."""
+        wanted = [self.filters[name].clause(value) for name, value in filters.items()]
         return and_(self.kept, self.visible_to(actor), *wanted)
+
+    def prepared(self, filters: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of the filters that are given, as their clauses take them."""
+        return {
+            name: self.filters[name].prepare(value)
+            for name, value in filters.items()
+            if value is not None
+        }
 
     def count(self, actor: Actor, filters: Mapping[str, Any]) -> Select[Any]:
         return select(func.count()).select_from(self.table).where(self.matching(actor, filters))
@@ -86,16 +105,22 @@ class Listing:
         statement = self._sorted(actor, filters, order).limit(limit)
         if place is None:
             return statement
-        key = tuple_(self.orders[order.by], self.table.c.id)
-        bound = tuple_(place.value, place.id)
+        column = self.orders[order.by]
+        value = place.value
+        if not isinstance(value, BindParameter):
+            value = literal(value, column.type)
+        key, bound = tuple_(column, self.table.c.id), tuple_(value, place.id)
         return statement.where(key < bound if order.descending else key > bound)
 
     def cursor_of(self, row: Any, order: Order) -> str:
         """The opaque place of a row in an order."""
-        value = getattr(row, order.by)
+        return self.cursor(order, getattr(row, order.by), row.id)
+
+    def cursor(self, order: Order, value: Any, id_: str) -> str:
+        """The opaque place of the row with this id and this value to sort by."""
         if isinstance(value, datetime):
             value = value.isoformat()
-        return base64.urlsafe_b64encode(orjson.dumps([order.by, value, row.id])).decode()
+        return base64.urlsafe_b64encode(orjson.dumps([order.by, value, id_])).decode()
 
     def place_of(self, cursor: str, order: Order, argument: str) -> "Place":
         """What a cursor names. Raises `InvalidFormat` for one of another list or order."""
@@ -107,8 +132,7 @@ class Listing:
                 value = datetime.fromisoformat(value)
         except (binascii.Error, ValueError, TypeError, UnicodeEncodeError):
             raise InvalidFormat(argument, "Not a cursor of this list") from None
-        column = self.orders[by]
-        return Place(bindparam("place", value, type_=column.type, unique=True), id_)
+        return Place(value, id_)
 
     def _sorted(self, actor: Actor, filters: Mapping[str, Any], order: Order) -> Select[Any]:
         column, id_ = self.orders[order.by], self.table.c.id
@@ -124,9 +148,13 @@ class Place:
     id: Any
 
 
-def contains(value: Any, *columns: ColumnElement[Any]) -> ColumnElement[bool]:
-    """True of rows with this text in one of the columns, upper and lower case alike."""
-    return or_(*(column.icontains(value, autoescape=True) for column in columns))
+def contains(*columns: ColumnElement[Any]) -> Filter:
+    """Lets rows through that have a text in one of the columns, upper and lower case alike."""
+
+    def clause(pattern: Any) -> ColumnElement[bool]:
+        return or_(*(column.ilike(pattern, escape="/") for column in columns))
+
+    return Filter(clause, _pattern)
 
 
 class one_of(FunctionElement[bool]):  # noqa: N801 - reads as the operator that it is
@@ -139,9 +167,11 @@ class one_of(FunctionElement[bool]):  # noqa: N801 - reads as the operator that 
     inherit_cache = True
 
     def __init__(self, column: ColumnElement[Any], values: Any) -> None:
-        if not isinstance(values, BindParameter):
-            values = bindparam("values", values, type_=Texts(), unique=True)
-        super().__init__(column, values)
+        if isinstance(values, BindParameter):
+            bound = bindparam(values.key, type_=Texts())
+        else:
+            bound = bindparam("values", values, type_=Texts(), unique=True)
+        super().__init__(column, bound)
 
 
 class Texts(TypeDecorator[list[str]]):
@@ -165,6 +195,12 @@ class seconds_between(FunctionElement[float]):  # noqa: N801
 
     type = Float()
     inherit_cache = True
+
+
+def _pattern(text: str) -> str:
+    for special in "/%_":
+        text = text.replace(special, f"/{special}")
+    return f"%{text}%"
 
 
 @compiles(one_of, "postgresql")

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from db.bus import Bus
 from db.engine import Database, Tx, json_text
 from db.errors import DatabaseUnavailable
+from db.statements import Reading
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ class PostgresDatabase(Database):
 
     def __init__(self, url: str, bus: Bus, pool_size: int = 10) -> None:
         super().__init__(bus)
+        self._url = url
+        self._pool_size = pool_size
         self._engine = create_async_engine(
             with_driver(url),
             pool_size=pool_size,
@@ -41,10 +44,13 @@ class PostgresDatabase(Database):
         self.dialect = self._engine.dialect
 
     async def open(self) -> None:
-        async with self._reading.connect():
-            pass
+        # It is only ever read with, each statement by itself: there is nothing to reset.
+        self._plain = await asyncpg.create_pool(
+            dsn(self._url), min_size=1, max_size=self._pool_size, reset=_nothing
+        )
 
     async def close(self) -> None:
+        await self._plain.close()
         await self._engine.dispose()
 
     async def rows(
@@ -54,6 +60,13 @@ class PostgresDatabase(Database):
             async with self._reading.connect() as connection:
                 return (await connection.execute(statement, parameters)).all()
         except (DBAPIError, OSError) as error:
+            raise _explained(error) from error
+
+    async def read(self, reading: Callable[[], Reading[T]]) -> T:
+        try:
+            async with self._plain.acquire() as connection:
+                return await _carried_out(connection, reading())
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             raise _explained(error) from error
 
     async def _commit(self, unit: Callable[[Tx], T]) -> tuple[T, Iterable[str]]:
@@ -79,6 +92,20 @@ def with_driver(url: str) -> URL:
 def dsn(url: str) -> str:
     """The address as asyncpg itself takes it."""
     return with_driver(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+async def _carried_out(connection: Any, reading: Reading[T]) -> T:
+    try:
+        fetch = next(reading)
+        while True:
+            fetch = reading.send(await connection.fetch(fetch.sql, *fetch.parameters))
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+async def _nothing(_connection: Any) -> None:
+    pass
 
 
 async def _committed(connection: AsyncConnection, unit: Callable[[Tx], T]) -> tuple[T, set[str]]:

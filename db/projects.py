@@ -16,7 +16,7 @@ from db.errors import (
     ResourceInUse,
 )
 from db.ids import new_id
-from db.listing import Listing, contains, one_of, seconds_between
+from db.listing import Filter, Listing, contains, one_of, seconds_between
 from db.tables import events as log
 from db.tables import members, projects, runs, tasks
 from db.types import MemberRole, Permission, ProjectStatus, RunStatus, TaskStatus
@@ -47,11 +47,11 @@ LISTING = Listing(
     kept=projects.c.deleted_at.is_(None),
     visible_to=visible_to,
     filters={
-        "status": lambda value: one_of(projects.c.status, value),
-        "created_by": lambda value: projects.c.created_by == value,
-        "search": lambda value: contains(value, projects.c.name, projects.c.description),
-        "created_after": lambda value: projects.c.created_at >= value,
-        "created_before": lambda value: projects.c.created_at < value,
+        "status": Filter(lambda value: one_of(projects.c.status, value)),
+        "created_by": Filter(lambda value: projects.c.created_by == value),
+        "search": contains(projects.c.name, projects.c.description),
+        "created_after": Filter(lambda value: projects.c.created_at >= value),
+        "created_before": Filter(lambda value: projects.c.created_at < value),
     },
     orders={
         "name": projects.c.name,

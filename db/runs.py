@@ -13,7 +13,7 @@ from db.actors import Actor
 from db.engine import Tx
 from db.errors import ResourceNotFound, TaskAlreadyRunning
 from db.ids import new_id
-from db.listing import Listing, one_of, seconds_between
+from db.listing import Filter, Listing, one_of, seconds_between
 from db.tables import runs, workers
 from db.types import Lane, RunnerName, RunStatus
 from db.validation import whole_number
@@ -43,11 +43,11 @@ LISTING = Listing(
     kept=true(),
     visible_to=visible_to,
     filters={
-        "status": lambda value: one_of(runs.c.status, value),
-        "project_id": lambda value: runs.c.project_id == value,
-        "task_id": lambda value: runs.c.task_id == value,
-        "user_id": lambda value: runs.c.user_id == value,
-        "commands_only": lambda value: runs.c.task_id.is_(None),
+        "status": Filter(lambda value: one_of(runs.c.status, value)),
+        "project_id": Filter(lambda value: runs.c.project_id == value),
+        "task_id": Filter(lambda value: runs.c.task_id == value),
+        "user_id": Filter(lambda value: runs.c.user_id == value),
+        "commands_only": Filter(lambda value: runs.c.task_id.is_(None) == value),
     },
     orders={"enqueued_at": runs.c.enqueued_at},
     default_order="enqueued_at",

@@ -11,7 +11,7 @@ from db.actors import Actor
 from db.engine import Tx
 from db.errors import ResourceNotFound
 from db.ids import new_id
-from db.listing import Listing
+from db.listing import Filter, Listing
 from db.tables import sessions
 from db.types import Permission, SessionStatus
 from db.validation import json_object
@@ -20,7 +20,7 @@ LISTING = Listing(
     table=sessions,
     kept=sessions.c.deleted_at.is_(None),
     visible_to=lambda actor: sessions.c.user_id == actor.id,
-    filters={"project_id": lambda value: sessions.c.project_id == value},
+    filters={"project_id": Filter(lambda value: sessions.c.project_id == value)},
     orders={"created_at": sessions.c.created_at},
 )
 

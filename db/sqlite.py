@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from db.bus import Bus
 from db.engine import Database, Tx, json_text
 from db.errors import DatabaseUnavailable
+from db.statements import Reading
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,8 @@ T = TypeVar("T")
 
 MOST_UNITS_PER_COMMIT = 256
 READING_THREADS = 4
+QUICK_STEPS = 200_000
+"""Steps of SQLite's machine, some milliseconds: what takes more leaves the event loop."""
 
 
 class SqliteDatabase(Database):
@@ -44,12 +47,15 @@ class SqliteDatabase(Database):
     async def open(self) -> None:
         # The first connection makes the file and turns WAL on, before anyone reads.
         await asyncio.to_thread(lambda: self._writing.connect().close())
+        self._quick = _connect(self._path, writes=False)
+        self._quick.set_progress_handler(lambda: 1, QUICK_STEPS)
         self._writer.start()
 
     async def close(self) -> None:
         if self._writer.is_alive():
             self._units.put(None)
             await asyncio.to_thread(self._writer.join)
+            self._quick.close()
         self._readers.shutdown()
         self._reading.dispose()
         self._writing.dispose()
@@ -62,6 +68,23 @@ class SqliteDatabase(Database):
                 return connection.execute(statement, parameters).all()
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, read)
+
+    async def read(self, reading: Callable[[], Reading[T]]) -> T:
+        """Read within the event loop what is quickly read, as most is; the rest in a thread."""
+        try:
+            return _carried_out(self._quick, reading())
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                raise _explained(error) from error
+        return await asyncio.get_running_loop().run_in_executor(
+            self._readers, self._read_at_leisure, reading
+        )
+
+    def _read_at_leisure(self, reading: Callable[[], Reading[T]]) -> T:
+        with self._reading.connect() as connection:
+            raw = connection.connection.driver_connection
+            assert isinstance(raw, sqlite3.Connection)
+            return _carried_out(raw, reading())
 
     async def _commit(self, unit: Callable[[Tx], T]) -> tuple[T, Iterable[str]]:
         loop = asyncio.get_running_loop()
@@ -138,6 +161,9 @@ def _explained(error: Exception) -> Exception:
     if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
         log.error("the database refused: %s", error.orig)
         return DatabaseUnavailable()
+    if isinstance(error, sqlite3.Error):
+        log.error("the database refused: %s", error)
+        return DatabaseUnavailable()
     return error
 
 
@@ -151,22 +177,35 @@ def _answer(loop: asyncio.AbstractEventLoop, batch: list[_Pending]) -> None:
             pending.future.set_result(pending.result)
 
 
-def _engine(path: Path, *, writes: bool) -> Engine:
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            path, timeout=10, isolation_level=None, check_same_thread=False
-        )
-        if writes:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-        else:
-            connection.execute("PRAGMA query_only = ON")
-        return connection
+def _carried_out(connection: sqlite3.Connection, reading: Reading[T]) -> T:
+    """Drive a reading over one snapshot of the database."""
+    connection.execute("BEGIN")
+    try:
+        fetch = next(reading)
+        while True:
+            fetch = reading.send(connection.execute(*fetch).fetchall())
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        connection.execute("ROLLBACK")
 
+
+def _connect(path: Path, *, writes: bool) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+    if writes:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    else:
+        connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _engine(path: Path, *, writes: bool) -> Engine:
     engine = create_engine(
         "sqlite://",
-        creator=connect,
+        creator=lambda: _connect(path, writes=writes),
         poolclass=QueuePool,
         pool_size=READING_THREADS,
         json_serializer=json_text,

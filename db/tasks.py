@@ -19,7 +19,7 @@ from db.errors import (
     TaskNotFound,
 )
 from db.ids import new_id
-from db.listing import Listing, contains, one_of
+from db.listing import Filter, Listing, contains, one_of
 from db.tables import members, task_tags, tasks, users
 from db.types import Lane, Permission, RunnerName, TaskStatus
 from db.validation import json_object, text, whole_number
@@ -39,15 +39,15 @@ LISTING = Listing(
     kept=tasks.c.deleted_at.is_(None),
     visible_to=visible_to,
     filters={
-        "project_id": lambda value: tasks.c.project_id == value,
-        "status": lambda value: one_of(tasks.c.status, value),
-        "assigned_to": lambda value: tasks.c.assigned_to == value,
-        "created_by": lambda value: tasks.c.created_by == value,
-        "priority": lambda value: tasks.c.priority >= value,
-        "tags": lambda value: tasks.c.id.in_(_tagged(value)),
-        "search": lambda value: contains(value, tasks.c.title, tasks.c.description),
-        "created_after": lambda value: tasks.c.created_at >= value,
-        "created_before": lambda value: tasks.c.created_at < value,
+        "project_id": Filter(lambda value: tasks.c.project_id == value),
+        "status": Filter(lambda value: one_of(tasks.c.status, value)),
+        "assigned_to": Filter(lambda value: tasks.c.assigned_to == value),
+        "created_by": Filter(lambda value: tasks.c.created_by == value),
+        "priority": Filter(lambda value: tasks.c.priority >= value),
+        "tags": Filter(lambda value: tasks.c.id.in_(_tagged(value))),
+        "search": contains(tasks.c.title, tasks.c.description),
+        "created_after": Filter(lambda value: tasks.c.created_at >= value),
+        "created_before": Filter(lambda value: tasks.c.created_at < value),
     },
     orders={
         "created_at": tasks.c.created_at,

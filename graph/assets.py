@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from anyio import to_thread
@@ -62,24 +62,20 @@ class Page:
     @cached_property
     def _html(self) -> str:
         html = self._page.read_text()
-        for name, digest in self._digests.items():
-            html = html.replace(f'"{name}"', f'"{self._folder}/{name}?v={digest}"')
+        for name, file in self._files.items():
+            html = html.replace(f'"{name}"', f'"{self._folder}/{name}?v={_digest(file)}"')
         return html
-
-    @cached_property
-    def _digests(self) -> dict[str, str]:
-        return {name: _digest(file) for name, file in self._files.items()}
 
     async def _file(self, request: Request) -> Response:
         file = self._files.get(request.path_params["name"])
         if file is None or not file.is_file():
             return PlainTextResponse("Not Found", 404)
-        # Another process may serve another version of the page: its address is not ours to keep.
-        digests = await to_thread.run_sync(lambda: self._digests)
-        is_ours = request.query_params.get("v") == digests[file.name]
-        return FileResponse(file, headers=_headers(FOREVER if is_ours else ASK_AGAIN))
+        # A page of another version may ask: what we have is not to be kept at that address.
+        is_asked = request.query_params.get("v") == await to_thread.run_sync(_digest, file)
+        return FileResponse(file, headers=_headers(FOREVER if is_asked else ASK_AGAIN))
 
 
+@cache
 def _digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 

@@ -12,11 +12,10 @@ from db.bus import Bus
 from db.engine import Database, Unit
 from db.errors import Problem, TokenMissing
 from graph.auth import Gate
-from graph.execution import Executor
 from graph.loaders import Loaders
 from settings import Settings
 
-__all__ = ["Context", "Info", "Problem", "Services"]
+__all__ = ["Context", "Info", "Problem", "Resources"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,7 +26,7 @@ class Context:
 
     def __init__(
         self,
-        services: "Services",
+        services: "Resources",
         actor: Actor | None,
         request_id: str,
         token: str | None = None,
@@ -79,14 +78,12 @@ Info = strawberry.Info[Context, Any]
 
 
 @dataclass
-class Services:
-    """What one process serves with; composed in `app.py`."""
+class Resources:
+    """What one process resolves fields with; composed in `app.py`."""
 
     settings: Settings
     database: Database
     gate: Gate
-    graphql: Executor
-    rest: Executor
 
     @property
     def bus(self) -> Bus:

@@ -10,9 +10,10 @@ from graphql import OperationType
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from db.errors import Problem
-from graph.context import Context, Services
+from graph.context import Context
 from graph.execution import Answer, Prepared, Refused, problem_shown
 from graph.http import BodyTooLarge, ClientLeft, Request, respond
+from graph.services import Services
 from graph.streams import Streams
 
 log = structlog.get_logger(__name__)

@@ -1,16 +1,18 @@
-"""Prepares operations once and executes them: the reference path, through graphql-core."""
+"""Prepares operations once and executes them: by their plan, or through graphql-core."""
 
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import orjson
 import structlog
 from graphql import (
     DocumentNode,
     ExecutionResult,
+    FieldNode,
     GraphQLError,
     GraphQLInputType,
     GraphQLSchema,
@@ -23,12 +25,24 @@ from graphql import (
     type_from_ast,
     validate,
 )
+from prometheus_client import Counter
+from sqlalchemy import Dialect
+from strawberry.schema import Schema
+from strawberry.types.arguments import convert_arguments
 
 from db.errors import Problem
 from graph.bounds import check_bounds
+from graph.leaves import Leaves
+from graph.plans import Plan, Unplanned
+from graph.selections import NotPlannable
 
 log = structlog.get_logger(__name__)
 
+OPERATIONS = Counter(
+    "graphql_operations",
+    "Operations by first field, and by how they were executed.",
+    ["field", "executor"],
+)
 MOST_PREPARED = 1024
 MOST_TOKENS = 5_000
 LONGEST_DOCUMENT = 100_000
@@ -87,11 +101,17 @@ class Answer:
 
 
 class Executor:
-    """Executes operations on one schema."""
+    """Executes operations on one schema; on a known dialect, by plans as far as they go."""
 
-    def __init__(self, schema: GraphQLSchema, executor_class: type[Any]) -> None:
-        self.schema = schema
-        self._executor_class = executor_class
+    def __init__(
+        self, schema: Schema, dialect: Dialect | None = None, *, to_the_second: bool = False
+    ) -> None:
+        self.schema: GraphQLSchema = schema._schema
+        self._strawberry = schema
+        self._dialect = dialect
+        self._to_the_second = to_the_second
+        self._executor_class = schema.execution_context_class
+        self._plans: WeakKeyDictionary[Prepared, Plan | None] = WeakKeyDictionary()
         self._prepared: OrderedDict[tuple[str, str | None], Prepared] = OrderedDict()
 
     def prepare(self, text: str, operation_name: str | None = None) -> Prepared:
@@ -110,7 +130,23 @@ class Executor:
         return prepared
 
     async def execute(self, prepared: Prepared, variables: dict[str, Any], context: Any) -> Answer:
-        """Carry out a query or a mutation."""
+        """Carry out a query or a mutation: by its plan, else by the reference."""
+        if plan := self._plan_of(prepared):
+            try:
+                data, errors = await plan.run(variables, context)
+            except Unplanned:
+                OPERATIONS.labels(_label(prepared), "fallback").inc()
+            else:
+                OPERATIONS.labels(_label(prepared), "plan").inc()
+                return Answer(data, [_shown(error, context.request_id) for error in errors])
+        else:
+            OPERATIONS.labels(_label(prepared), "reference").inc()
+        return await self.execute_by_reference(prepared, variables, context)
+
+    async def execute_by_reference(
+        self, prepared: Prepared, variables: dict[str, Any], context: Any
+    ) -> Answer:
+        """Carry out a query or a mutation through graphql-core and the resolvers."""
         result = execute(
             self.schema,
             prepared.document,
@@ -143,8 +179,32 @@ class Executor:
             yield answer_of(results, context.request_id)
             return
         async with aclosing(cast(AsyncGenerator[ExecutionResult, None], results)) as events:
-            async for result in events:
-                yield answer_of(result, context.request_id)
+            try:
+                async for result in events:
+                    yield answer_of(result, context.request_id)
+            except Problem as problem:
+                # Resolvers of subscriptions begin with the first event: too late for a result.
+                yield Answer(None, [problem_shown(problem, context.request_id)])
+
+    def _plan_of(self, prepared: Prepared) -> Plan | None:
+        if prepared not in self._plans:
+            self._plans[prepared] = self._planned(prepared)
+        return self._plans[prepared]
+
+    def _planned(self, prepared: Prepared) -> Plan | None:
+        if self._dialect is None or prepared.type is OperationType.SUBSCRIPTION:
+            return None
+        leaves = Leaves(self._dialect, to_the_second=self._to_the_second)
+        try:
+            return Plan(self.schema, prepared, self._dialect, leaves, self._convert)
+        except NotPlannable:
+            return None
+
+    def _convert(self, field: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+        converter = self._strawberry.schema_converter
+        return convert_arguments(
+            arguments, field.arguments, converter.scalar_registry, self._strawberry.config
+        )
 
     def _checked(self, text: str, operation_name: str | None) -> Prepared:
         try:
@@ -171,6 +231,12 @@ class Executor:
                 for definition in operation.variable_definitions or ()
             },
         )
+
+
+def _label(prepared: Prepared) -> str:
+    """A name from a bounded set: the operation's first field, for its own name is the client's."""
+    first = prepared.operation.selection_set.selections[0]
+    return first.name.value if isinstance(first, FieldNode) else "fragment"
 
 
 def answer_of(result: ExecutionResult, request_id: str) -> Answer:

@@ -1,14 +1,15 @@
 """Lists: Relay connections, and numbered pages for clients that count."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 import strawberry
+from sqlalchemy import Select
 
 from db.errors import Invalid
-from db.listing import Listing, Order
+from db.listing import Listing, Order, Place
 from graph.context import Info
 from graph.nouns import NOUNS
 
@@ -76,87 +77,133 @@ class Page(Generic[T]):
 
 
 @dataclass(frozen=True)
+class Asked:
+    """Which part of a list its arguments ask for."""
+
+    filters: Mapping[str, Any]
+    order: Order
+    size: int
+    page: int = 1
+    place: Place | None = None
+    is_backwards: bool = False
+
+    @property
+    def offset(self) -> int:
+        return (self.page - 1) * self.size
+
+    @property
+    def limit(self) -> int:
+        """How many rows are read: beyond a cursor one more, to see whether there are more."""
+        return self.size + 1
+
+    @property
+    def way(self) -> Order:
+        """The order in which rows are read."""
+        return self.order.reversed() if self.is_backwards else self.order
+
+    def cut(self, rows: Sequence[T]) -> Sequence[T]:
+        """The rows that are shown, in the order of the list."""
+        return rows[: self.size][::-1] if self.is_backwards else rows[: self.size]
+
+    def has_next(self, found: int) -> bool:
+        return self.place is not None if self.is_backwards else found > self.size
+
+    def has_previous(self, found: int) -> bool:
+        return found > self.size if self.is_backwards else self.place is not None
+
+
+@dataclass(frozen=True)
 class Lists:
     """The lists of one noun, as the graph shows them."""
 
     noun: str
     listing: Listing
 
-    async def connection(
-        self,
-        info: Info,
-        filters: Mapping[str, Any],
-        order: Order,
-        first: int | None,
-        after: str | None,
-        last: int | None,
-        before: str | None,
-    ) -> Any:
+    async def connection(self, info: Info, **arguments: Any) -> Any:
         """A part of the list after, or before, a cursor. Raises `Invalid`, `InvalidFormat`."""
-        backwards = last is not None or (before is not None and first is None)
-        size = _size("last" if backwards else "first", last if backwards else first)
-        if first is not None and last is not None:
-            raise Invalid("first", "Give either first or last")
-        cursor, argument = (before, "before") if backwards else (after, "after")
-        place = self.listing.place_of(cursor, order, argument) if cursor else None
-        way = order.reversed() if backwards else order
-        rows = await self._rows(
-            info, self.listing.beyond(info.context.signed_in, filters, way, place, size + 1)
+        asked, actor = self.asked_slice(arguments), info.context.signed_in
+        found = await info.context.database.rows(
+            self._selected(
+                self.listing.beyond(actor, asked.filters, asked.way, asked.place, asked.limit)
+            )
         )
-        more, rows = len(rows) > size, rows[:size]
-        if backwards:
-            rows = rows[::-1]
-        edges = [Edge(cursor=self.listing.cursor_of(row, order), node=row) for row in rows]
+        rows = list(asked.cut(found))
+        edges = [Edge(cursor=self.listing.cursor_of(row, asked.order), node=row) for row in rows]
         return Connection(
             edges=edges,
             nodes=rows,
             page_info=PageInfo(
-                has_next_page=more if not backwards else before is not None,
-                has_previous_page=more if backwards else after is not None,
+                has_next_page=asked.has_next(len(found)),
+                has_previous_page=asked.has_previous(len(found)),
                 start_cursor=edges[0].cursor if edges else None,
                 end_cursor=edges[-1].cursor if edges else None,
             ),
-            count=self._counter(info, filters),
+            count=self._counter(info, asked),
         )
 
-    async def page(
-        self, info: Info, filters: Mapping[str, Any], order: Order, page: int, page_size: int
-    ) -> Any:
+    async def page(self, info: Info, **arguments: Any) -> Any:
         """A numbered page. Raises `Invalid`."""
+        asked, actor = self.asked_page(arguments), info.context.signed_in
+        rows = await info.context.database.rows(
+            self._selected(
+                self.listing.page(
+                    actor, asked.filters, asked.order, limit=asked.size, offset=asked.offset
+                )
+            )
+        )
+        return Page(
+            items=list(rows),
+            page=asked.page,
+            page_size=asked.size,
+            count=self._counter(info, asked),
+        )
+
+    def asked_slice(self, arguments: Mapping[str, Any]) -> Asked:
+        """What the arguments of a connection ask for."""
+        first, after = arguments.get("first"), arguments.get("after")
+        last, before = arguments.get("last"), arguments.get("before")
+        if first is not None and last is not None:
+            raise Invalid("first", "Give either first or last")
+        is_backwards = last is not None or (before is not None and first is None)
+        cursor, argument = (before, "before") if is_backwards else (after, "after")
+        order = self._order(arguments)
+        return Asked(
+            self._filters(arguments),
+            order,
+            _size("last", last) if is_backwards else _size("first", first),
+            place=self.listing.place_of(cursor, order, argument) if cursor else None,
+            is_backwards=is_backwards,
+        )
+
+    def asked_page(self, arguments: Mapping[str, Any]) -> Asked:
+        """What the arguments of a numbered page ask for."""
+        page = arguments["page"]
         if not 1 <= page <= LAST_PAGE:
             raise Invalid("page", f"Must be between 1 and {LAST_PAGE}")
-        size = _size("page_size", page_size)
-        statement = self.listing.page(
-            info.context.signed_in, filters, order, limit=size, offset=(page - 1) * size
-        )
-        rows = await self._rows(info, statement)
-        return Page(items=rows, page=page, page_size=size, count=self._counter(info, filters))
+        size = _size("page_size", arguments["page_size"])
+        return Asked(self._filters(arguments), self._order(arguments), size, page)
 
-    async def _rows(self, info: Info, statement: Any) -> list[Any]:
-        columns = NOUNS[self.noun].select().selected_columns
-        return list(await info.context.database.rows(statement.with_only_columns(*columns)))
+    def _filters(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        filters = arguments.get("filter")
+        return {} if filters is None else self.listing.prepared(vars(filters))
 
-    def _counter(self, info: Info, filters: Mapping[str, Any]) -> Callable[[], Awaitable[int]]:
+    def _order(self, arguments: Mapping[str, Any]) -> Order:
+        by = arguments.get("sort", self.listing.default_order)
+        return Order(str(by), arguments["order"] is SortOrder.DESC)
+
+    def _selected(self, statement: Select[Any]) -> Select[Any]:
+        return statement.with_only_columns(*NOUNS[self.noun].select().selected_columns)
+
+    def _counter(self, info: Info, asked: Asked) -> Callable[[], Awaitable[int]]:
         counted: list[int] = []
 
         async def count() -> int:
             if not counted:
-                statement = self.listing.count(info.context.signed_in, filters)
+                statement = self.listing.count(info.context.signed_in, asked.filters)
                 counted.append(await info.context.database.scalar(statement))
             return counted[0]
 
         return count
-
-
-def given(filters: Any) -> dict[str, Any]:
-    """The filters that an input object sets."""
-    if filters is None:
-        return {}
-    return {name: value for name, value in vars(filters).items() if value is not None}
-
-
-def order_of(sort: StrEnum, order: SortOrder) -> Order:
-    return Order(sort.value, order is SortOrder.DESC)
 
 
 def _size(argument: str, size: int | None) -> int:

@@ -11,8 +11,9 @@ from db.types import Permission, ProjectStatus
 from graph import reading, stream
 from graph.context import Info
 from graph.inputs import changes_of, values_of
-from graph.pages import DEFAULT_ITEMS, Connection, Lists, Page, SortOrder, given, order_of
+from graph.pages import DEFAULT_ITEMS, Connection, Lists, Page, SortOrder
 from graph.permissions import can
+from graph.roots import changes, got, listed
 from graph.scalars import DateTime, Json
 from graph.types import Project
 from graph.updates import ProjectNews, TaskNews, printed, task_news
@@ -73,12 +74,18 @@ class DeletedProject:
 
 @strawberry.type
 class ProjectQuery:
-    @strawberry.field(permission_classes=can(Permission.READ), description="One project.")
+    @strawberry.field(
+        permission_classes=can(Permission.READ),
+        description="One project.",
+        metadata=got("Project", projects.LISTING),
+    )
     async def project(self, info: Info, id: strawberry.ID) -> Project | None:
         return await _project(info, id)
 
     @strawberry.field(
-        permission_classes=can(Permission.READ), description="Projects, newest first, by cursor."
+        permission_classes=can(Permission.READ),
+        description="Projects, newest first, by cursor.",
+        metadata=listed(LISTS),
     )
     async def projects(
         self,
@@ -91,13 +98,21 @@ class ProjectQuery:
         sort: ProjectSort = ProjectSort.CREATED_AT,
         order: SortOrder = SortOrder.DESC,
     ) -> Connection[Project]:
-        found: Connection[Project] = await LISTS.connection(
-            info, given(filter), order_of(sort, order), first, after, last, before
+        return await LISTS.connection(
+            info,
+            first=first,
+            after=after,
+            last=last,
+            before=before,
+            filter=filter,
+            sort=sort,
+            order=order,
         )
-        return found
 
     @strawberry.field(
-        permission_classes=can(Permission.READ), description="Projects, newest first, by page."
+        permission_classes=can(Permission.READ),
+        description="Projects, newest first, by page.",
+        metadata=listed(LISTS, is_page=True),
     )
     async def project_page(
         self,
@@ -108,31 +123,27 @@ class ProjectQuery:
         page: int = 1,
         page_size: int = DEFAULT_ITEMS,
     ) -> Page[Project]:
-        found: Page[Project] = await LISTS.page(
-            info, given(filter), order_of(sort, order), page, page_size
+        return await LISTS.page(
+            info, filter=filter, sort=sort, order=order, page=page, page_size=page_size
         )
-        return found
 
 
 @strawberry.type
 class ProjectMutation:
-    @strawberry.mutation(permission_classes=can(Permission.WRITE), description="Open a project.")
-    async def create_project(self, info: Info, input: CreateProjectInput) -> Project:
+    @changes(Project, projects.LISTING, can(Permission.WRITE), "Open a project.")
+    async def create_project(self, info: Info, input: CreateProjectInput) -> str:
         chosen = values_of(input)
         if input.resource_limits:
             chosen["resource_limits"] = values_of(input.resource_limits)
-        project_id = await info.context.write(projects.create, info.context.signed_in, **chosen)
-        return await _project(info, project_id)
+        return await info.context.write(projects.create, info.context.signed_in, **chosen)
 
-    @strawberry.mutation(permission_classes=can(Permission.WRITE), description="Change a project.")
-    async def update_project(
-        self, info: Info, id: strawberry.ID, input: UpdateProjectInput
-    ) -> Project:
+    @changes(Project, projects.LISTING, can(Permission.WRITE), "Change a project.")
+    async def update_project(self, info: Info, id: strawberry.ID, input: UpdateProjectInput) -> str:
         changes = changes_of(input)
         if isinstance(changes.get("resource_limits"), ResourceLimitsInput):
             changes["resource_limits"] = values_of(changes["resource_limits"])
         await info.context.write(projects.change, info.context.signed_in, id, changes)
-        return await _project(info, id)
+        return id
 
     @strawberry.mutation(
         permission_classes=can(Permission.WRITE),

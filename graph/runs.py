@@ -7,13 +7,13 @@ import strawberry
 
 from db import commands, runs
 from db.errors import InvalidFormat
-from db.listing import Order
 from db.types import Lane, Permission, RunStatus
 from graph import reading, stream
 from graph.context import Info
 from graph.inputs import values_of
-from graph.pages import Connection, Lists, SortOrder, given
+from graph.pages import Connection, Lists, SortOrder
 from graph.permissions import can
+from graph.roots import changes, got, listed
 from graph.scalars import DateTime, Json
 from graph.types import Run, Task
 from graph.updates import OutputNews, finished, printed
@@ -88,12 +88,18 @@ async def executed(info: Info, unit: Callable[..., str], *args: Any) -> Executio
 
 @strawberry.type
 class RunQuery:
-    @strawberry.field(permission_classes=can(Permission.READ), description="One run.")
+    @strawberry.field(
+        permission_classes=can(Permission.READ),
+        description="One run.",
+        metadata=got("Run", runs.LISTING),
+    )
     async def run(self, info: Info, id: strawberry.ID) -> Run | None:
         return await _run(info, id)
 
     @strawberry.field(
-        permission_classes=can(Permission.READ), description="Runs, newest first, by cursor."
+        permission_classes=can(Permission.READ),
+        description="Runs, newest first, by cursor.",
+        metadata=listed(LISTS),
     )
     async def runs(
         self,
@@ -105,27 +111,22 @@ class RunQuery:
         filter: RunFilter | None = None,
         order: SortOrder = SortOrder.DESC,
     ) -> Connection[Run]:
-        found: Connection[Run] = await LISTS.connection(
-            info,
-            given(filter),
-            Order("enqueued_at", order is SortOrder.DESC),
-            first,
-            after,
-            last,
-            before,
+        return await LISTS.connection(
+            info, first=first, after=after, last=last, before=before, filter=filter, order=order
         )
-        return found
 
 
 @strawberry.type
 class RunMutation:
-    @strawberry.mutation(
-        permission_classes=can(Permission.EXECUTE),
-        description="Run a shell command. Answers when it has begun, or after two seconds.",
+    @changes(
+        Run,
+        runs.LISTING,
+        can(Permission.EXECUTE),
+        "Run a shell command. Answers when it has begun, or after two seconds.",
     )
     async def execute_command(
         self, info: Info, input: ExecuteCommandInput, priority: Lane = Lane.HIGH
-    ) -> Run:
+    ) -> str:
         chosen = values_of(input)
         chosen.pop("stream_output", None)
         chosen["timeout_seconds"] = chosen.pop("timeout", None)
@@ -133,16 +134,18 @@ class RunMutation:
             commands.execute, info.context.signed_in, priority=priority, **chosen
         )
         await stream.settled(info.context, run_id, WAIT_FOR_START_SECONDS, begun=True)
-        return await _run(info, run_id)
+        return run_id
 
-    @strawberry.mutation(
-        permission_classes=can(Permission.EXECUTE),
-        description="Cancel a run. Answers when it has ended, or when it should have.",
+    @changes(
+        Run,
+        runs.LISTING,
+        can(Permission.EXECUTE),
+        "Cancel a run. Answers when it has ended, or when it should have.",
     )
-    async def cancel_run(self, info: Info, id: strawberry.ID, reason: str | None = None) -> Run:
+    async def cancel_run(self, info: Info, id: strawberry.ID, reason: str | None = None) -> str:
         await info.context.write(commands.cancel, info.context.signed_in, id, reason)
         await stream.settled(info.context, id, patience(info))
-        return await _run(info, id)
+        return id
 
 
 @strawberry.type

@@ -5,6 +5,7 @@ from datetime import datetime
 from functools import cache
 
 import strawberry
+from sqlalchemy import Dialect
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.name_converter import NameConverter
 from strawberry.types.enum import EnumValue, StrawberryEnumDefinition
@@ -44,31 +45,34 @@ class DocumentedNames(NameConverter):
         return str(enum_value.value)
 
 
-@cache
-def graphql_executor() -> Executor:
+def graphql_executor(dialect: Dialect | None = None) -> Executor:
     """Executes what GraphQL clients send: camelCase fields, UPPER_CASE enum values."""
-    return _executor(NameConverter(), precise)
+    return Executor(graphql_schema(), dialect)
+
+
+def rest_executor(dialect: Dialect | None = None) -> Executor:
+    """Executes the documents behind REST and /ws."""
+    return Executor(rest_schema(), dialect, to_the_second=True)
 
 
 @cache
-def rest_executor() -> Executor:
-    """Executes the documents behind REST and /ws."""
-    return _executor(DocumentedNames(), to_the_second)
+def graphql_schema() -> strawberry.Schema:
+    return _schema(NameConverter(), precise)
+
+
+@cache
+def rest_schema() -> strawberry.Schema:
+    return _schema(DocumentedNames(), to_the_second)
 
 
 def sdl() -> str:
     """The GraphQL schema as a file."""
-    return _schema(NameConverter(), precise).as_str() + "\n"
+    return graphql_schema().as_str() + "\n"
 
 
 def rest_sdl() -> str:
     """The schema that the documents of `rest_compat` run against."""
-    return _schema(DocumentedNames(), to_the_second).as_str() + "\n"
-
-
-def _executor(names: NameConverter, time_text: Callable[[datetime], str]) -> Executor:
-    schema = _schema(names, time_text)
-    return Executor(schema._schema, schema.execution_context_class)
+    return rest_schema().as_str() + "\n"
 
 
 def _schema(names: NameConverter, time_text: Callable[[datetime], str]) -> strawberry.Schema:

@@ -10,6 +10,7 @@ from graph import reading
 from graph.context import Info
 from graph.inputs import values_of
 from graph.permissions import can
+from graph.roots import changes, got
 from graph.scalars import Json
 from graph.types import Session
 
@@ -23,7 +24,9 @@ class CreateSessionInput:
 @strawberry.type
 class SessionQuery:
     @strawberry.field(
-        permission_classes=can(Permission.READ), description="One of your own sessions."
+        permission_classes=can(Permission.READ),
+        description="One of your own sessions.",
+        metadata=got("Session", sessions.LISTING),
     )
     async def session(self, info: Info, id: strawberry.ID) -> Session | None:
         return await _session(info, id)
@@ -31,24 +34,22 @@ class SessionQuery:
 
 @strawberry.type
 class SessionMutation:
-    @strawberry.mutation(permission_classes=can(Permission.READ), description="Open a session.")
-    async def create_session(self, info: Info, input: CreateSessionInput) -> Session:
-        session_id = await info.context.write(
+    @changes(Session, sessions.LISTING, can(Permission.READ), "Open a session.")
+    async def create_session(self, info: Info, input: CreateSessionInput) -> str:
+        return await info.context.write(
             sessions.create,
             info.context.signed_in,
             lasts_seconds=info.context.services.settings.session_seconds,
             **values_of(input),
         )
-        return await _session(info, session_id)
 
-    @strawberry.mutation(
-        permission_classes=can(Permission.READ),
-        description="Use a session, so that it lasts anew.",
+    @changes(
+        Session, sessions.LISTING, can(Permission.READ), "Use a session, so that it lasts anew."
     )
-    async def touch_session(self, info: Info, id: strawberry.ID) -> Session:
+    async def touch_session(self, info: Info, id: strawberry.ID) -> str:
         lasts_seconds = info.context.services.settings.session_seconds
         await info.context.write(sessions.touch, info.context.signed_in, id, lasts_seconds)
-        return await _session(info, id)
+        return id
 
 
 async def _session(info: Info, session_id: str) -> Any:

@@ -12,10 +12,11 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from db.errors import Problem
-from graph.context import Context, Services
+from graph.context import Context
 from graph.execution import Refused
 from graph.http import bearer_token, request_id_of
 from graph.origins import is_allowed
+from graph.services import Services
 from graph.streams import Streams
 
 log = structlog.get_logger(__name__)

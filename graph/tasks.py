@@ -10,8 +10,9 @@ from db.types import Lane, Permission, RunnerName, TaskStatus
 from graph import reading
 from graph.context import Info
 from graph.inputs import changes_of, values_of
-from graph.pages import DEFAULT_ITEMS, Connection, Lists, Page, SortOrder, given, order_of
+from graph.pages import DEFAULT_ITEMS, Connection, Lists, Page, SortOrder
 from graph.permissions import can
+from graph.roots import changes, got, listed
 from graph.runs import Execution, executed
 from graph.scalars import DateTime, Duration, Json
 from graph.types import Task
@@ -111,12 +112,18 @@ class CancelledTask:
 
 @strawberry.type
 class TaskQuery:
-    @strawberry.field(permission_classes=can(Permission.READ), description="One task.")
+    @strawberry.field(
+        permission_classes=can(Permission.READ),
+        description="One task.",
+        metadata=got("Task", tasks.LISTING),
+    )
     async def task(self, info: Info, id: strawberry.ID) -> Task | None:
         return await _task(info, id)
 
     @strawberry.field(
-        permission_classes=can(Permission.READ), description="Tasks, newest first, by cursor."
+        permission_classes=can(Permission.READ),
+        description="Tasks, newest first, by cursor.",
+        metadata=listed(LISTS),
     )
     async def tasks(
         self,
@@ -129,13 +136,21 @@ class TaskQuery:
         sort: TaskSort = TaskSort.CREATED_AT,
         order: SortOrder = SortOrder.DESC,
     ) -> Connection[Task]:
-        found: Connection[Task] = await LISTS.connection(
-            info, given(filter), order_of(sort, order), first, after, last, before
+        return await LISTS.connection(
+            info,
+            first=first,
+            after=after,
+            last=last,
+            before=before,
+            filter=filter,
+            sort=sort,
+            order=order,
         )
-        return found
 
     @strawberry.field(
-        permission_classes=can(Permission.READ), description="Tasks, newest first, by page."
+        permission_classes=can(Permission.READ),
+        description="Tasks, newest first, by page.",
+        metadata=listed(LISTS, is_page=True),
     )
     async def task_page(
         self,
@@ -146,25 +161,21 @@ class TaskQuery:
         page: int = 1,
         page_size: int = DEFAULT_ITEMS,
     ) -> Page[Task]:
-        found: Page[Task] = await LISTS.page(
-            info, given(filter), order_of(sort, order), page, page_size
+        return await LISTS.page(
+            info, filter=filter, sort=sort, order=order, page=page, page_size=page_size
         )
-        return found
 
 
 @strawberry.type
 class TaskMutation:
-    @strawberry.mutation(
-        permission_classes=can(Permission.WRITE), description="Add a task to a project."
-    )
-    async def create_task(self, info: Info, input: CreateTaskInput) -> Task:
-        task_id = await info.context.write(tasks.create, info.context.signed_in, **values_of(input))
-        return await _task(info, task_id)
+    @changes(Task, tasks.LISTING, can(Permission.WRITE), "Add a task to a project.")
+    async def create_task(self, info: Info, input: CreateTaskInput) -> str:
+        return await info.context.write(tasks.create, info.context.signed_in, **values_of(input))
 
-    @strawberry.mutation(permission_classes=can(Permission.WRITE), description="Change a task.")
-    async def update_task(self, info: Info, id: strawberry.ID, input: UpdateTaskInput) -> Task:
+    @changes(Task, tasks.LISTING, can(Permission.WRITE), "Change a task.")
+    async def update_task(self, info: Info, id: strawberry.ID, input: UpdateTaskInput) -> str:
         await info.context.write(tasks.change, info.context.signed_in, id, changes_of(input))
-        return await _task(info, id)
+        return id
 
     @strawberry.mutation(
         permission_classes=can(Permission.WRITE),

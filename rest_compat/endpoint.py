@@ -10,9 +10,10 @@ import orjson
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from graph.context import Context, Problem, Services
+from graph.context import Context, Problem
 from graph.execution import Prepared
 from graph.http import LARGEST_BODY, BodyTooLarge, ClientLeft, Headers, Request, respond
+from graph.services import Services
 from rest_compat import envelope, variables
 from rest_compat.envelope import Refusal
 from rest_compat.routes import TABLE, Routes, Row

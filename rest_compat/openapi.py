@@ -1,40 +1,50 @@
-"""/openapi.json: the table, the variables and the selections, as OpenAPI 3.1."""
+"""/openapi.json and what is made of it: Swagger UI, and collections for Postman and Insomnia."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
-from graphql import (
-    ArgumentNode,
-    FieldNode,
-    GraphQLNonNull,
-    GraphQLSchema,
-    ObjectFieldNode,
-    TypeInfo,
-    TypeInfoVisitor,
-    VariableNode,
-    Visitor,
-    get_named_type,
-    get_nullable_type,
-    value_from_ast_untyped,
-    visit,
-)
+import orjson
+from graphql import GraphQLSchema
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 
+from graph.assets import PACKAGES, Page
 from graph.execution import Prepared
 from graph.system import VERSION
+from rest_compat import collections
 from rest_compat.envelope import STATUS
+from rest_compat.json_schema import (
+    Schema,
+    example_of,
+    object_of,
+    of_answer,
+    of_request,
+    without_null,
+)
 from rest_compat.routes import TABLE, Row
-from rest_compat.shapes import Schema, example_of, object_of, of_answer, of_input
-from rest_compat.variables import INPUT
 
+STATIC = Path(__file__).parent / "static"
 BEARER = "bearer"
+
+page = Page(
+    STATIC / "docs.html",
+    (
+        STATIC / "docs.js",
+        PACKAGES / "swagger-ui-dist" / "swagger-ui.css",
+        PACKAGES / "swagger-ui-dist" / "swagger-ui-bundle.js",
+    ),
+)
 
 _ABOUT = """\
 Projects and tasks of coding agents, the queues that run them, and what they print.
 
-Sign in with `POST /api/auth/login`: this page then sends the token with every request.
-The same and more is in [GraphQL](/graphql); live updates come over it, and over `/ws/{session_id}`.
+Sign in with `POST /api/auth/login`; whoever does so [here](/docs) is signed in from then on.
+The same and more is in [GraphQL](/graphql). What happens meanwhile is told by GraphQL
+subscriptions, and by `/ws/{session_id}`.
 """
 
 _ALWAYS = (
@@ -47,32 +57,42 @@ _ALWAYS = (
 _WITH_WORDS = (HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY)
 _WITH_BODY = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 _WITH_CHANGES = (HTTPStatus.CONFLICT, HTTPStatus.BAD_GATEWAY)
-# The codes that are answered with one status whatever the table of the envelope says.
-_CODES = {
-    HTTPStatus.BAD_REQUEST: ["VALIDATION_ERROR"],
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ["VALIDATION_ERROR"],
-    HTTPStatus.INTERNAL_SERVER_ERROR: ["INTERNAL_ERROR"],
-}
 
-_META = {
-    "timestamp": {
-        "type": "string",
-        "format": "date-time",
-        "examples": ["2025-07-30T12:00:00Z"],
-    },
-    "request_id": {"type": "string", "examples": ["01981d6e-6c00-7000-8000-000000000002"]},
-    "version": {"type": "string", "examples": [VERSION]},
-}
+_TIMESTAMP = {"type": "string", "format": "date-time", "examples": ["2025-07-30T12:00:00Z"]}
+_REQUEST_ID = {"type": "string", "examples": ["01981d6e-6c00-7000-8000-000000000002"]}
+_VERSION = {"type": "string", "examples": [VERSION]}
+
+
+def routes(operations: Mapping[str, Prepared], schema: GraphQLSchema) -> list[BaseRoute]:
+    """`/openapi.json`, Swagger UI at `/docs` with its files, and the collections."""
+    described = document(operations, schema)
+
+    async def openapi(request: Request) -> Response:
+        return _json(described)
+
+    async def postman(request: Request) -> Response:
+        return _json(collections.postman(described, _origin(request)))
+
+    async def insomnia(request: Request) -> Response:
+        return _json(collections.insomnia(described, _origin(request)))
+
+    return [
+        Route("/openapi.json", openapi),
+        Route("/docs", page, methods=["GET"]),
+        Route("/docs/postman_collection.json", postman),
+        Route("/docs/insomnia_collection.json", insomnia),
+        *page.routes(),
+    ]
 
 
 def document(
     operations: Mapping[str, Prepared], schema: GraphQLSchema, table: Iterable[Row] = TABLE
 ) -> dict[str, Any]:
-    """The OpenAPI document of the paths in the table."""
+    """The OpenAPI 3.1 document of a table."""
     paths: dict[str, dict[str, Any]] = {}
     for row in table:
-        described = _operation(row, operations[row.operation], schema)
-        paths.setdefault(row.path, {})[row.method.lower()] = described
+        operation = _operation(row, operations[row.operation], schema)
+        paths.setdefault(row.path, {})[row.method.lower()] = operation
     tags = {operation["tags"][0]: None for path in paths.values() for operation in path.values()}
     bearer = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
     return {
@@ -84,74 +104,128 @@ def document(
         "paths": paths,
         "components": {
             "securitySchemes": {BEARER: bearer},
-            "headers": {"RequestId": {"schema": _META["request_id"]}},
-            "responses": dict(_error_responses()),
+            "headers": {"RequestId": {"schema": _REQUEST_ID}},
+            "responses": {
+                _name(status): _refusal(status, codes) for status, codes in _codes().items()
+            },
         },
     }
 
 
 def _operation(row: Row, prepared: Prepared, schema: GraphQLSchema) -> dict[str, Any]:
-    words = _words(prepared, schema)
-    in_path = {name: words.pop(name) for name in re.findall(r"{(\w+)}", row.path)}
-    in_query, in_body = (words, {}) if row.method == "GET" else ({}, words)
-    described: dict[str, Any] = {
+    words = of_request(schema, prepared)
+    in_path = re.findall(r"{(\w+)}", row.path)
+    others = [name for name in words["properties"] if name not in in_path]
+    in_query, in_body = (others, []) if row.method == "GET" else ([], others)
+    operation: dict[str, Any] = {
         "operationId": row.operation,
-        "summary": re.sub(r"(?<!^)(?=[A-Z])", " ", row.operation).capitalize(),
+        "summary": re.sub(r"\B(?=[A-Z])", " ", row.operation).capitalize(),
         "description": _purpose(prepared, schema),
         "tags": [row.path.split("/")[2]],
         "parameters": [
-            *(_parameter("path", name, word) for name, word in in_path.items()),
-            *(_parameter("query", name, word) for name, word in in_query.items()),
+            *(_parameter("path", name, words) for name in in_path),
+            *(_parameter("query", name, words) for name in in_query),
         ],
-    }
-    if in_body:
-        described["requestBody"] = _request_body(in_body)
-    if row.is_public:
-        described["security"] = [{BEARER: []}, {}]
-    statuses = (
-        *_ALWAYS,
-        *(_WITH_WORDS if prepared.variables else ()),
-        *(_WITH_BODY if in_body else ()),
-        *(_WITH_CHANGES if row.method != "GET" else ()),
-    )
-    described["responses"] = {
-        str(int(row.success)): _success(row.success, of_answer(schema, prepared)),
-        **{
-            str(int(status)): {"$ref": f"#/components/responses/{_name(status)}"}
-            for status in sorted(statuses)
+        "responses": {
+            str(int(row.success)): _success(row.success, of_answer(schema, prepared)),
+            **_refusals(
+                *_ALWAYS,
+                *(_WITH_WORDS if prepared.variables else ()),
+                *(_WITH_BODY if in_body else ()),
+                *(_WITH_CHANGES if row.method != "GET" else ()),
+            ),
         },
     }
-    return described
+    if in_body:
+        operation["requestBody"] = _body(in_body, words)
+    if row.is_public:
+        operation["security"] = [{BEARER: []}, {}]
+    return operation
 
 
-class _Word(NamedTuple):
-    """Something that a request may say."""
-
-    type: Any
-    schema: Schema
-    is_required: bool
-
-
-def _words(prepared: Prepared, schema: GraphQLSchema) -> dict[str, _Word]:
-    """What the variables say of the words of a request; those of `input` are its fields."""
-    meanings = _meanings(prepared, schema)
-    words: dict[str, _Word] = {}
-    for definition in prepared.operation.variable_definitions or ():
-        name = definition.variable.name.value
-        variable = prepared.variables[name]
-        if name == INPUT:
-            fields = get_named_type(variable.type).fields
-            whole = of_input(variable.type, name)
-            words |= {
-                inner: _Word(fields[inner].type, described, inner in whole["required"])
-                for inner, described in whole["properties"].items()
-            }
-            continue
-        described = of_input(variable.type, name) | meanings.get(name, {})
-        if definition.default_value:
-            described["default"] = value_from_ast_untyped(definition.default_value)
-        is_required = isinstance(variable.type, GraphQLNonNull) and not variable.has_default
-        words[name] = _Word(variable.type, described, is_required)
-    return words
+def _purpose(prepared: Prepared, schema: GraphQLSchema) -> str:
+    """What the schema says of the first field that is selected."""
+    root = schema.get_root_type(prepared.operation.operation)
+    first: Any = prepared.operation.selection_set.selections[0]
+    return (root and root.fields[first.name.value].description) or ""
 
 
+def _parameter(place: str, name: str, words: Schema) -> dict[str, Any]:
+    described = without_null(words["properties"][name])
+    parameter = {
+        "name": name,
+        "in": place,
+        "required": place == "path" or name in words["required"],
+        "schema": described,
+    }
+    if "description" in described:
+        parameter["description"] = described["description"]
+    return parameter | ({"explode": False} if described.get("type") == "array" else {})
+
+
+def _body(names: list[str], words: Schema) -> dict[str, Any]:
+    required = [name for name in words["required"] if name in names]
+    body = object_of({name: words["properties"][name] for name in names}, required)
+    return {"required": bool(required), "content": _json_content(body)}
+
+
+def _success(status: int, data: Schema) -> dict[str, Any]:
+    meta = {"timestamp": _TIMESTAMP, "request_id": _REQUEST_ID, "version": _VERSION}
+    return _response(HTTPStatus(status).phrase, data, {"type": "null"}, meta)
+
+
+def _refusals(*statuses: HTTPStatus) -> dict[str, Any]:
+    return {
+        str(int(status)): {"$ref": f"#/components/responses/{_name(status)}"}
+        for status in sorted(statuses)
+    }
+
+
+def _refusal(status: HTTPStatus, codes: list[str]) -> dict[str, Any]:
+    error: dict[str, Schema] = {
+        "code": {"type": "string", "enum": codes, "examples": codes[:1]},
+        "message": {"type": "string", "examples": [status.phrase]},
+        "details": {"type": "object", "examples": [{}]},
+    }
+    meta = {"timestamp": _TIMESTAMP, "request_id": _REQUEST_ID}
+    return _response(status.phrase, {"type": "null"}, object_of(error, error), meta)
+
+
+def _response(
+    description: str, data: Schema, error: Schema, meta: Mapping[str, Schema]
+) -> dict[str, Any]:
+    envelope = {"data": data, "error": error, "meta": object_of(meta, meta)}
+    return {
+        "description": description,
+        "headers": {"X-Request-ID": {"$ref": "#/components/headers/RequestId"}},
+        "content": _json_content(object_of(envelope, envelope)),
+    }
+
+
+def _json_content(schema: Schema) -> dict[str, Any]:
+    return {"application/json": {"schema": schema, "example": example_of(schema)}}
+
+
+def _codes() -> dict[HTTPStatus, list[str]]:
+    """The error codes by their status; the first ones have theirs whatever the code says."""
+    codes = {
+        HTTPStatus.BAD_REQUEST: ["VALIDATION_ERROR"],
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ["VALIDATION_ERROR"],
+        HTTPStatus.INTERNAL_SERVER_ERROR: ["INTERNAL_ERROR"],
+    }
+    for code, status in STATUS.items():
+        codes.setdefault(status, []).append(code)
+    return codes
+
+
+def _name(status: HTTPStatus) -> str:
+    return status.phrase.title().replace(" ", "")
+
+
+def _origin(request: Request) -> str:
+    return str(request.base_url).rstrip("/")
+
+
+def _json(content: Any) -> Response:
+    headers = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
+    return Response(orjson.dumps(content), headers=headers, media_type="application/json")

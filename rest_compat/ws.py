@@ -10,9 +10,10 @@ import orjson
 import structlog
 from starlette.types import Message, Receive, Scope, Send
 
-from graph.context import Context, Problem, Services
+from graph.context import Context, Problem
 from graph.execution import Answer, Prepared
 from graph.http import ClientLeft, request_id_of
+from graph.services import Services
 from graph.streams import Streams
 from rest_compat import envelope, variables
 from rest_compat.envelope import Refusal, malformed, required

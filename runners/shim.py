@@ -1,7 +1,7 @@
 """Stands between a worker and one command: holds it until told, and ends it with all it started.
 
-A program of its own, `python -I -S shim.py CONTROL DIRECTORY ARGV...`, started once for each run,
-so it imports only what is built in or starts at once. In a PID namespace it is process 1.
+A program of its own, with the arguments CONTROL DIRECTORY ARGV..., started once for each run: so it
+imports only what is built in or starts at once. In a PID namespace it is process 1.
 
 CONTROL is a socket of messages. The command's process says `ready` and waits; the worker says
 `begin`, `stop` (SIGTERM to the whole tree) and `kill`. The worker's end closing, however that
@@ -235,7 +235,3 @@ def children(pid: int) -> list[int]:
     except (FileNotFoundError, ProcessLookupError):
         pass  # It ended meanwhile, and what it had is another's child by now.
     return found
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-// GraphiQL on this server's /graphql. The token stays in memory: neither it nor a header is stored.
+// GraphiQL on this server's /graphql. Tokens stay in memory.
 "use strict";
 
 const URL_PATH = "/graphql";
@@ -49,6 +49,17 @@ const SIGN_IN = `mutation SignIn($username: String!, $password: String!) {
     accessToken
   }
 }`;
+
+// GraphiQL's history keeps headers whatever shouldPersistHeaders says.
+const storage = {
+  getItem: (key) => localStorage.getItem(key),
+  setItem: (key, value) => localStorage.setItem(key, value.replace(/Bearer [\w.~+/=-]+/gi, "Bearer ?")),
+  removeItem: (key) => localStorage.removeItem(key),
+  clear: () => localStorage.clear(),
+  get length() {
+    return localStorage.length;
+  },
+};
 
 const explorer = GraphiQLPluginExplorer.explorerPlugin();
 
@@ -108,6 +119,7 @@ function App() {
     isHeadersEditorEnabled: true,
     inputValueDeprecation: true,
     shouldPersistHeaders: false,
+    storage,
   });
 }
 

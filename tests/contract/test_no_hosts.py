@@ -1,5 +1,6 @@
 """No file says where packages come from: that is for whoever installs them to decide."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -38,11 +39,28 @@ def test_no_file_names_a_package_registry() -> None:
     assert [] == found
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize(
+    "name", ["requirements.lock", "requirements-dev.lock", "assets/requirements.lock"]
+)
 def test_a_lock_holds_nothing_but_packages_and_hashes(name: str) -> None:
     lines = (ROOT / name).read_text().splitlines()
 
     assert [] == [line for line in lines if not LOCK_LINE.fullmatch(line.removesuffix(" \\"))]
+
+
+def test_the_lock_of_the_web_pages_holds_nothing_but_packages_and_hashes() -> None:
+    wanted = json.loads((ROOT / "assets/package.json").read_text())["dependencies"]
+    packages = json.loads((ROOT / "assets/package-lock.json").read_text())["packages"]
+    itself = packages.pop("")
+
+    assert wanted == itself["dependencies"]
+    assert {f"node_modules/{name}": version for name, version in wanted.items()} == {
+        name: package["version"] for name, package in packages.items()
+    }
+    assert [{"version", "integrity", "license"}] * len(packages) == [
+        package.keys() for package in packages.values()
+    ]
+    assert all(package["integrity"].startswith("sha512-") for package in packages.values())
 
 
 def _files() -> list[Path]:

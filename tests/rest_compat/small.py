@@ -1,59 +1,23 @@
 """A small schema and a server around it: what the REST layer needs, and nothing of the product."""
 
 import asyncio
-import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any
 
 import strawberry
 import uvicorn
-from graphql import (
-    GraphQLField,
-    GraphQLObjectType,
-    GraphQLResolveInfo,
-    GraphQLSchema,
-    build_schema,
-)
 from starlette.types import ASGIApp
+from strawberry.scalars import JSON
+from strawberry.schema.config import StrawberryConfig
 
-from graph.context import Context, Problem, Services
+from graph.context import Context, Problem
 from graph.execution import Executor
-
-SDL = """
-scalar JSON
-enum Color { red green }
-
-input LimitsInput { most: Int, names: [String!] }
-input ThingInput {
-  title: String!
-  color: Color
-  weight: Float
-  is_heavy: Boolean
-  limits: LimitsInput
-  parts: [LimitsInput!]
-  extra: JSON
-}
-
-type Thing { id: ID!, title: String, color: Color, note: String, extra: JSON }
-type News { id: ID!, text: String }
-
-type Query {
-  thing(id: ID!): Thing
-  things(color: [Color!], page: Int! = 1): [Thing!]!
-  total: Int!
-  broken: Int
-}
-type Mutation {
-  make(input: ThingInput!): Thing
-  remove(id: ID!, confirm: Boolean): Thing
-  use_session(id: ID!): Thing
-}
-type Subscription {
-  news(project_id: ID, task_id: ID): News
-}
-"""
+from graph.services import Services
+from tests.fixtures.server import listening_socket
 
 TOKEN = "good"
 SESSION = "session-1"
@@ -71,70 +35,156 @@ class TokenInvalid(Problem):
     code = "AUTH_TOKEN_INVALID"
 
 
+@strawberry.enum
+class Color(Enum):
+    red = "red"
+    green = "green"
+
+
+@strawberry.input
+class LimitsInput:
+    most: int | None = strawberry.UNSET
+    names: list[str] | None = strawberry.UNSET
+
+
+@strawberry.input
+class ThingInput:
+    title: str
+    color: Color | None = strawberry.UNSET
+    weight: float | None = strawberry.UNSET
+    is_heavy: bool | None = strawberry.UNSET
+    limits: LimitsInput | None = strawberry.UNSET
+    parts: list[LimitsInput] | None = strawberry.UNSET
+    extra: JSON | None = strawberry.UNSET
+
+
+@strawberry.type
+class Thing:
+    id: strawberry.ID
+    title: str = "a thing"
+    color: Color = Color.red
+    note: str = ""
+    extra: JSON | None = None
+
+
+@strawberry.type
+class News:
+    id: strawberry.ID
+    text: str
+
+
+@strawberry.type
+class Query:
+    total: int = 7
+
+    @strawberry.field
+    def thing(self, thing_id: strawberry.ID) -> Thing:
+        return _thing(thing_id)
+
+    @strawberry.field
+    def things(self, color: list[Color] | None = None, page: int = 1) -> list[Thing]:
+        colors = [each.value for each in color or []]
+        return [Thing(id=strawberry.ID("1"), note=f"colors {colors} page {page}")]
+
+    @strawberry.field
+    def broken(self) -> int | None:
+        raise ZeroDivisionError("secret words")
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation
+    def make(self, thing: ThingInput) -> Thing:
+        return Thing(id=strawberry.ID("new"), title=thing.title, extra=JSON(_given(thing)))
+
+    @strawberry.mutation
+    def remove(self, thing_id: strawberry.ID, confirm: bool | None = None) -> Thing:
+        thing = _thing(thing_id)
+        thing.note = f"confirm {confirm}"
+        return thing
+
+    @strawberry.mutation
+    def use_session(self, session_id: strawberry.ID) -> Thing:
+        if session_id != SESSION:
+            raise ThingNotFound(id=session_id)
+        return Thing(id=session_id)
+
+
+@strawberry.type
+class Subscription:
+    @strawberry.subscription
+    async def news(
+        self,
+        info: strawberry.Info["SmallContext", Any],
+        project_id: strawberry.ID | None = None,
+        task_id: strawberry.ID | None = None,
+    ) -> AsyncGenerator[News, None]:
+        if project_id == "unknown":
+            raise ThingNotFound(id=project_id)
+        info.context.listening.set()
+        async for text in info.context.newsroom.read():
+            yield News(id=project_id or task_id or strawberry.ID(""), text=text)
+
+
 class Newsroom:
-    """Where the subscription of the small schema gets its news, in the hands of a test."""
+    """Where subscriptions get their news, in the hands of a test."""
 
     def __init__(self) -> None:
         self.readers = 0
-        self.pieces: asyncio.Queue[Any] = asyncio.Queue()
+        self.pieces: asyncio.Queue[str | Exception] = asyncio.Queue()
 
-    async def __call__(
-        self, root: Any, info: GraphQLResolveInfo[Context], **arguments: str
-    ) -> AsyncGenerator[Any, None]:
-        if arguments.get("project_id") == "unknown":
-            raise ThingNotFound(id="unknown")
-        return self._read(info.context)
-
-    async def _read(self, context: Context) -> AsyncGenerator[Any, None]:
+    async def read(self) -> AsyncGenerator[str, None]:
         self.readers += 1
-        context.listening.set()
         try:
             while True:
                 piece = await self.pieces.get()
                 if isinstance(piece, Exception):
                     raise piece
-                yield {"news": piece}
+                yield piece
         finally:
             self.readers -= 1
+
+
+class SmallContext(Context):
+    """A context with a newsroom."""
+
+    newsroom: Newsroom
+
+    def fresh(self) -> "SmallContext":
+        context = SmallContext(self.services, None, self.request_id, None, self.expires_at)
+        context.newsroom = self.newsroom
+        return context
 
 
 class SmallServices(Services):
     """Knows one token."""
 
-    def __init__(self, newsroom: Newsroom | None = None, lasts: timedelta | None = None) -> None:
-        self.rest = small_executor(newsroom or Newsroom())
-        self.lasts = lasts or timedelta(hours=1)
+    def __init__(self) -> None:
+        self.rest = small_executor()
+        self.newsroom = Newsroom()
+        self.lasts = timedelta(hours=1)
 
-    async def context(self, token: str | None, request_id: str) -> Context:
+    async def context(self, token: str | None, request_id: str) -> SmallContext:
         if token != TOKEN:
             raise TokenInvalid()
-        return Context(self, None, request_id, token, datetime.now(UTC) + self.lasts)
+        expires_at = datetime.now(UTC) + self.lasts
+        context = SmallContext(self, None, request_id, token, expires_at)
+        context.newsroom = self.newsroom
+        return context
 
 
-def small_executor(newsroom: Newsroom | None = None) -> Executor:
+def small_executor() -> Executor:
     """An executor on the small schema."""
-    schema = build_schema(SDL)
-    resolvers: dict[str, dict[str, Callable[..., Any]]] = {
-        "Query": {"thing": _thing, "things": _things, "total": lambda *_: 7, "broken": _broken},
-        "Mutation": {"make": _make, "remove": _thing, "use_session": _use_session},
-    }
-    for type_name, fields in resolvers.items():
-        for name, resolver in fields.items():
-            _fields(schema, type_name)[name].resolve = resolver
-    _fields(schema, "Subscription")["news"].subscribe = newsroom or Newsroom()
-    executor_class = strawberry.Schema(query=_Unused).execution_context_class
-    return Executor(schema, executor_class)
-
-
-@strawberry.type
-class _Unused:
-    words: str
+    config = StrawberryConfig(auto_camel_case=False)
+    return Executor(
+        strawberry.Schema(query=Query, mutation=Mutation, subscription=Subscription, config=config)
+    )
 
 
 @asynccontextmanager
 async def serving(app: ASGIApp) -> AsyncIterator[str]:
     """Serve an application for a while; gives `host:port`."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with listening_socket() as listener:
         host, port = listener.getsockname()
         server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None))
         served = asyncio.create_task(server.serve([listener]))
@@ -145,33 +195,15 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
             await served
 
 
-def _fields(schema: GraphQLSchema, type_name: str) -> Mapping[str, GraphQLField]:
-    type_ = schema.type_map[type_name]
-    assert isinstance(type_, GraphQLObjectType)
-    fields: Mapping[str, GraphQLField] = type_.fields
-    return fields
+def _thing(id_: strawberry.ID) -> Thing:
+    if id_ == "unknown":
+        raise ThingNotFound(id=id_)
+    return Thing(id=id_)
 
 
-def _thing(root: Any, info: Any, **words: Any) -> dict[str, Any]:
-    thing_id = words.pop("id")
-    if thing_id == "unknown":
-        raise ThingNotFound(id=thing_id)
-    return {"id": thing_id, "title": "a thing", "color": "red", "note": repr(words)}
-
-
-def _things(root: Any, info: Any, **words: Any) -> list[dict[str, Any]]:
-    return [{"id": "1", "note": repr(words)}]
-
-
-def _make(root: Any, info: Any, **words: Any) -> dict[str, Any]:
-    return {"id": "new", "title": words["input"]["title"], "extra": words["input"]}
-
-
-def _use_session(root: Any, info: Any, **words: Any) -> dict[str, Any]:
-    if words["id"] != SESSION:
-        raise ThingNotFound(id=words["id"])
-    return {"id": words["id"]}
-
-
-def _broken(*_: Any) -> Any:
-    raise ZeroDivisionError("secret words")
+def _given(value: Any) -> Any:
+    """What an input sets, as plain values."""
+    if not is_dataclass(value):
+        return value
+    pairs = {field.name: getattr(value, field.name) for field in fields(value)}
+    return {name: _given(each) for name, each in pairs.items() if each is not strawberry.UNSET}

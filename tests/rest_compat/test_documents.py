@@ -9,7 +9,7 @@ from rest_compat.documents import Misfit
 from tests.rest_compat.small import small_executor
 
 FRAGMENT = "fragment Whole on Thing { id title }"
-GET = "query GetThing($thing_id: ID!) { data: thing(id: $thing_id) { ...Whole } }"
+GET = "query GetThing($thing_id: ID!) { data: thing(thing_id: $thing_id) { ...Whole } }"
 
 
 def test_operations_share_fragments_across_files(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_operations_share_fragments_across_files(tmp_path: Path) -> None:
         ("query A { nothing }", "A does not fit the schema: Cannot query field 'nothing'"),
         ("query A { total", "Syntax Error"),
         ("query A { total } " + FRAGMENT, "Fragment 'Whole' is never used"),
-        ("query A { thing(id: 1) { ...Whole } }", "Unknown fragment 'Whole'"),
+        ("query A { thing(thing_id: 1) { ...Whole } }", "Unknown fragment 'Whole'"),
         ("query A { total } query A { total }", "There can be only one operation named 'A'"),
         ("query A { total } { total }", "This anonymous operation must be the only defined"),
         ("query B { total }", "No operation is named A"),

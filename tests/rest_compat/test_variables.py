@@ -103,6 +103,7 @@ def test_text_of_the_query_is_read_by_its_type(type_: str, texts: list[str], val
         ("Float", "nan", "Must be a number"),
         ("Float", "1e999", "Must be a number"),
         ("Boolean", "1", "Must be true or false"),
+        ("String", "a\0", "Must be text without NUL"),
         ("Color", "blue", "Must be one of: red, green"),
         ("[Color]", "red,blue", "Must be one of: red, green"),
         ("LimitsInput", "x", "Must be an object"),

@@ -17,11 +17,11 @@ from websockets.exceptions import ConnectionClosedError
 from graph.streams import Streams
 from rest_compat import ws
 from rest_compat.ws import Sockets
-from tests.rest_compat.small import SESSION, TOKEN, Newsroom, SmallServices, serving
+from tests.rest_compat.small import SESSION, TOKEN, SmallServices, serving
 
 OPERATIONS = """
-mutation UseSession($session_id: ID!) { data: use_session(id: $session_id) { id } }
-mutation QueueTask($task_id: ID!) { data: remove(id: $task_id) { task_id: id } }
+mutation UseSession($session_id: ID!) { data: use_session(session_id: $session_id) { id } }
+mutation QueueTask($task_id: ID!) { data: remove(thing_id: $task_id) { task_id: id } }
 subscription ProjectUpdates($project_id: ID!) {
   data: news(project_id: $project_id) { __typename id text }
 }
@@ -41,8 +41,8 @@ class Desk:
     def __init__(self, address: str) -> None:
         self._address = address
         self.left = asyncio.Event()
-        self.newsroom = Newsroom()
-        self.services = SmallServices(self.newsroom)
+        self.services = SmallServices()
+        self.newsroom = self.services.newsroom
         names = ("UseSession", "QueueTask", "ProjectUpdates", "TaskUpdates", "CommandOutput")
         prepared = {name: self.services.rest.prepare(OPERATIONS, name) for name in names}
         self.streams = Streams()
@@ -259,7 +259,7 @@ async def test_an_accident_is_masked_and_the_socket_stays(
 async def test_what_a_subscription_yields_is_told(desk: Desk) -> None:
     async with desk.signed_in() as socket:
         confirmed = await ask(socket, subscription())
-        desk.newsroom.pieces.put_nowait({"id": "1", "text": "a"})
+        desk.newsroom.pieces.put_nowait("a")
         news = await hear(socket)
 
     assert {"type": "subscribed", "channel": "project_updates", "project_id": "1"} == confirmed
@@ -270,7 +270,7 @@ async def test_what_a_subscription_yields_is_told(desk: Desk) -> None:
 async def test_data_with_a_time_of_its_own_has_none_beside_it(desk: Desk) -> None:
     async with desk.signed_in() as socket:
         await ask(socket, {"type": "subscribe", "channel": "command_output", "command_id": "1"})
-        desk.newsroom.pieces.put_nowait({"id": "1", "text": "then"})
+        desk.newsroom.pieces.put_nowait("then")
         news = await hear(socket)
 
     assert {"type": "task_update", "data": {"id": "1", "timestamp": "then"}} == news
@@ -313,7 +313,7 @@ async def test_who_unsubscribed_may_subscribe_again(desk: Desk) -> None:
         await ask(socket, subscription())
         await ask(socket, {**subscription(), "type": "unsubscribe"})
         await ask(socket, subscription())
-        desk.newsroom.pieces.put_nowait({"id": "1", "text": "a"})
+        desk.newsroom.pieces.put_nowait("a")
         news = await hear(socket)
 
         assert "task_update" == news["type"]
@@ -386,8 +386,8 @@ async def test_a_client_that_does_not_read_holds_its_stream_back(desk: Desk) -> 
             full.set()
             await reads.wait()
 
-    for number in range(3):
-        desk.newsroom.pieces.put_nowait({"id": str(number), "text": "a"})
+    for piece in "abc":
+        desk.newsroom.pieces.put_nowait(piece)
     scope = {"type": "websocket", "path": f"/ws/{SESSION}", "headers": []}
     talking = asyncio.create_task(desk.sockets(scope, heard.get, send))
     await full.wait()

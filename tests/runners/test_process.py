@@ -1,6 +1,7 @@
 import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,15 @@ from tests.runners.commands import (
     stat_fields,
 )
 from tests.runners.witness import UP, grown
+
+# Reports an exit with code 3 as soon as there is an order. Before CONTROL comes how to run a shim.
+SHIM_THAT_DOES_NOT_READ = """
+import os, select, sys
+control = int(sys.argv[6])
+os.write(control, b"ready")
+select.select([control], [], [])
+os.write(control, str(3 << 8).encode())
+"""
 
 
 async def test_output_and_exit_code_of_a_command(backend: Backend, tmp_path: Path) -> None:
@@ -96,7 +106,7 @@ async def test_the_command_leads_a_session_under_the_pid_that_was_made_known(
 ) -> None:
     process = await backend.spawn(spec_for(tmp_path, "cat", stdin=True))
     pid = process.identity.pid
-    before = is_alive(process.identity), b"shim.py" in command_line(pid)
+    before = is_alive(process.identity), b"shim" in command_line(pid)
     process.begin()
     await process.write(b"hello")
     stream = await anext(process.output())
@@ -139,6 +149,17 @@ async def test_stop_gives_the_grace_to_what_outlives_the_command_too(
         assert (tmp_path / "tidied").exists()
 
 
+async def test_stop_reaches_a_command_that_has_stopped_itself(
+    backend: Backend, tmp_path: Path
+) -> None:
+    until_stopped = "until grep -q '^State:.T' /proc/$$/status; do sleep 0.01; done"
+    script = f"({until_stopped}; {UP}) & kill -STOP $$"
+    async with grown(backend, tmp_path, script) as (process, _):
+        await process.stop(grace_seconds=PATIENCE_SECONDS)
+
+        assert await process.wait() == -signal.SIGTERM
+
+
 async def test_stop_kills_what_ignores_sigterm(backend: Backend, tmp_path: Path) -> None:
     script = f"trap '' TERM; {UP}; while :; do sleep 1000; done"
     async with grown(backend, tmp_path, script) as (process, observer):
@@ -179,6 +200,13 @@ async def test_stop_that_races_with_the_end_gives_one_of_both_codes(
         codes.add((await outcome(process))[0])
 
     assert codes <= {0, -signal.SIGTERM}
+
+
+async def test_the_exit_code_is_known_when_the_shim_left_an_order_unread(tmp_path: Path) -> None:
+    shim = Backend("process", wrapper=(sys.executable, "-c", SHIM_THAT_DOES_NOT_READ))
+    process = await begun(shim, tmp_path, "true")
+
+    assert await outcome(process) == (3, b"", b"")
 
 
 async def test_kill_9_of_the_shim_is_noticed_and_swept_up(backend: Backend, tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""Statements compiled once: the SQL text, and how its parameters are made of values."""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from sqlalchemy import Dialect, Executable
+from sqlalchemy.sql.compiler import SQLCompiler
+
+T = TypeVar("T")
+
+Rows = Sequence[Sequence[Any]]
+
+
+class Fetch(NamedTuple):
+    """A statement to be read, with its parameters in the driver's order."""
+
+    sql: str
+    parameters: Sequence[Any]
+
+
+Reading = Generator[Fetch, Rows, T]
+"""A read of several statements: yields each, is sent its rows, and returns what it made of them.
+
+It must be repeatable: a read that takes too long where it began is begun anew elsewhere.
+"""
+
+
+class Compiled:
+    """A statement's text for one dialect; values are given by the names of its parameters."""
+
+    def __init__(self, statement: Executable, dialect: Dialect) -> None:
+        compiled = statement.compile(  # type: ignore[attr-defined]
+            dialect=dialect, compile_kwargs={"render_postcompile": True}
+        )
+        assert isinstance(compiled, SQLCompiler)
+        self.sql = compiled.string
+        self._constants: list[Any] = []
+        self._named: list[tuple[int, str, Callable[[Any], Any] | None]] = []
+        processors = compiled._bind_processors
+        for place, name in enumerate(compiled.positiontup or ()):
+            bound = compiled.binds[name]
+            process: Any = processors.get(name)
+            if bound.required:
+                self._constants.append(None)
+                self._named.append((place, bound.key, process))
+            else:
+                value = bound.effective_value
+                self._constants.append(process(value) if process else value)
+
+    def fetch(self, values: Mapping[str, Any]) -> Fetch:
+        """The statement with these values; `KeyError` when one is missing."""
+        parameters = self._constants.copy()
+        for place, name, process in self._named:
+            value = values[name]
+            parameters[place] = process(value) if process else value
+        return Fetch(self.sql, parameters)

@@ -1,0 +1,98 @@
+"""From stored values to the values of a response, for whole columns."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+from graphql import GraphQLEnumType, GraphQLList, GraphQLNonNull, GraphQLOutputType, is_leaf_type
+from sqlalchemy import JSON, ColumnElement, Dialect
+
+from db.types import UtcDateTime
+from graph.selections import NotPlannable
+
+Values = Sequence[Any]
+Convert = Callable[[Values], Values]
+
+PLAIN = frozenset({"ID", "String", "Int", "BigInt"})
+
+
+class Leaves:
+    """The leaf types of one schema over one database.
+
+    orjson writes times and JSON by itself; `options` says how.
+    """
+
+    def __init__(self, dialect: Dialect, *, to_the_second: bool) -> None:
+        self._times_are_text = dialect.name == "sqlite"
+        self._to_the_second = to_the_second
+        self.options = orjson.OPT_UTC_Z | (orjson.OPT_OMIT_MICROSECONDS if to_the_second else 0)
+
+    def stored(self, type_: GraphQLOutputType, column: ColumnElement[Any]) -> Convert | None:
+        """What makes a column as the driver gives it into values to encode; None for no change."""
+        if isinstance(column.type, JSON):
+            return _fragments
+        type_ = _nullable(type_)
+        if isinstance(type_, GraphQLEnumType):
+            return _names(type_)
+        match getattr(type_, "name", None):
+            case "DateTime":
+                return self._times()
+            case "Duration" | "Float" | "Boolean":
+                return _each(self.shown(type_))
+            case name if name in PLAIN:
+                return None
+            case _:
+                raise NotPlannable(f"a column can't be shown as {type_}")
+
+    def shown(self, type_: GraphQLOutputType) -> Callable[[Any], Any]:
+        """What makes a computed value into one to encode."""
+        type_ = _nullable(type_)
+        if isinstance(type_, GraphQLList):
+            item = self.shown(type_.of_type)
+            return lambda values: None if values is None else [item(value) for value in values]
+        if getattr(type_, "name", None) in ("JSON", "DateTime"):
+            return lambda value: value
+        assert is_leaf_type(type_)
+        show = type_.coerce_output_value
+        return lambda value: None if value is None else show(value)
+
+    def _times(self) -> Convert | None:
+        if not self._times_are_text:
+            return None
+        return _seconds if self._to_the_second else _short_times
+
+
+def typed(column: ColumnElement[Any], dialect: Dialect) -> Convert | None:
+    """What makes a column as the driver gives it into Python's own types; None for no change."""
+    if isinstance(column.type, JSON):
+        return _each(orjson.loads)
+    if isinstance(column.type, UtcDateTime) and dialect.name == "sqlite":
+        return _each(datetime.fromisoformat)
+    return None
+
+
+def _nullable(type_: GraphQLOutputType) -> GraphQLOutputType:
+    return type_.of_type if isinstance(type_, GraphQLNonNull) else type_
+
+
+def _each(function: Callable[[Any], Any]) -> Convert:
+    return lambda values: [None if value is None else function(value) for value in values]
+
+
+def _names(type_: GraphQLEnumType) -> Convert:
+    names: dict[Any, str | None] = {str(value.value): name for name, value in type_.values.items()}
+    names[None] = None
+    return lambda values: [names[value] for value in values]
+
+
+def _fragments(values: Values) -> Values:
+    return [None if value is None else orjson.Fragment(value) for value in values]
+
+
+def _seconds(values: Values) -> Values:
+    return [value and f"{value[:19]}Z" for value in values]
+
+
+def _short_times(values: Values) -> Values:
+    return [f"{value[:19]}Z" if value and value.endswith(".000000Z") else value for value in values]

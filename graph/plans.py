@@ -1,0 +1,224 @@
+"""Operations compiled to plans: SQL made once, rows shaped by columns, bytes at the end.
+
+A plan does what the reference executor does, or it does nothing: whatever it can't do, and
+whatever goes wrong in a query, is left to the reference, so that every answer is the reference's.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+from graphql import (
+    FieldNode,
+    GraphQLError,
+    GraphQLField,
+    GraphQLObjectType,
+    GraphQLSchema,
+    OperationType,
+    VariableNode,
+    Visitor,
+    get_argument_values,
+    get_variable_values,
+    visit,
+)
+from sqlalchemy import Dialect
+
+from db.errors import Problem
+from graph.leaves import Leaves
+from graph.nouns import SOURCE
+from graph.readings import GotReading, ListedReading
+from graph.roots import Changed, Got, Listed
+from graph.selections import NotPlannable, Selected, Selections
+
+MOST_VARIANTS = 32
+
+Arguments = Mapping[str, Any]
+Convert = Callable[[Any, dict[str, Any]], dict[str, Any]]
+
+
+class Unplanned(Exception):
+    """The plan leaves this request to the reference executor."""
+
+
+class Plan:
+    """One operation, for one schema on one database."""
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        prepared: Any,
+        dialect: Dialect,
+        leaves: Leaves,
+        convert: Convert,
+    ) -> None:
+        self._schema = schema
+        self._prepared = prepared
+        self._dialect = dialect
+        self._leaves = leaves
+        self._convert = convert
+        self._flags = _directive_variables(prepared)
+        self._variants: OrderedDict[tuple[bool, ...], list[_Root]] = OrderedDict()
+        self._is_mutation = prepared.type is OperationType.MUTATION
+        if not self._flags:
+            self._variant({})
+
+    async def run(self, given: dict[str, Any], context: Any) -> "tuple[bytes, list[GraphQLError]]":
+        """The JSON of `data`, and the errors of a mutation.
+
+        Raises `Unplanned` when the reference has to do it; then nothing has happened.
+        """
+        if context.actor is None:
+            raise Unplanned
+        variables = self._coerced(given)
+        flags = {name: variables.coerced[name] for name in self._flags}
+        try:
+            roots = self._variant(flags)
+        except NotPlannable:
+            raise Unplanned from None
+        if self._is_mutation:
+            return await self._change(roots[0], variables, context)
+        readings = self._readings(roots, variables, context)
+        try:
+            found = await context.database.read(lambda: _together(readings))
+            return orjson.dumps(found, option=self._leaves.options), []
+        except (Problem, LookupError, TypeError, ValueError):
+            # The reference meets the same problem, and says so with path and place.
+            raise Unplanned from None
+
+    def _coerced(self, given: dict[str, Any]) -> Any:
+        definitions = self._prepared.operation.variable_definitions or ()
+        variables = get_variable_values(self._schema, definitions, given)
+        if isinstance(variables, list):
+            raise Unplanned
+        return variables
+
+    def _readings(
+        self, roots: "list[_Root]", variables: Any, context: Any
+    ) -> list[tuple[str, Any]]:
+        try:
+            return [
+                (root.key, root.reading.begin(root.allowed(context).arguments(variables), context))
+                for root in roots
+            ]
+        except Problem:
+            raise Unplanned from None
+
+    async def _change(
+        self, root: "_Root", variables: Any, context: Any
+    ) -> tuple[bytes, list[GraphQLError]]:
+        arguments = root.arguments(variables)
+        try:
+            root.allowed(context)
+            info = SimpleNamespace(context=context)
+            id_ = await root.source.function(None, info, **arguments)
+            reading = root.reading.begin({"id": id_}, context)
+            shown = await context.database.read(reading)
+        except Exception as error:  # noqa: BLE001 - as any resolver's, it becomes part of the answer
+            located = GraphQLError(str(error), root.node, path=[root.key], original_error=error)
+            return b"null", [located]
+        return orjson.dumps({root.key: shown}, option=self._leaves.options), []
+
+    def _variant(self, flags: Mapping[str, bool]) -> "list[_Root]":
+        key = tuple(flags.values())
+        if key not in self._variants:
+            self._variants[key] = self._compiled(flags)
+            if len(self._variants) > MOST_VARIANTS:
+                self._variants.popitem(last=False)
+        return self._variants[key]
+
+    def _compiled(self, flags: Mapping[str, bool]) -> "list[_Root]":
+        operation = self._prepared.operation
+        parent = self._schema.get_root_type(operation.operation)
+        assert parent is not None
+        selections = Selections(self._schema, self._prepared.document, flags)
+        selected = selections.of(parent, [operation.selection_set])
+        if self._is_mutation and len(selected) != 1:
+            raise NotPlannable("several mutations, each of which may fail")
+        return [self._root(parent, chosen) for chosen in selected]
+
+    def _root(self, parent: GraphQLObjectType, chosen: Selected) -> "_Root":
+        if chosen.name == "__typename":
+            raise NotPlannable("__typename at the root")
+        field = parent.fields[chosen.node.name.value]
+        definition = field.extensions["strawberry-definition"]
+        source = definition.metadata.get(SOURCE)
+        match source:
+            case Got() | Changed():
+                reading: Any = GotReading(source, chosen, self._dialect, self._leaves)
+            case Listed():
+                reading = ListedReading(source, chosen, self._dialect, self._leaves)
+            case _:
+                raise NotPlannable(f"{chosen.name} is resolved by code")
+        return _Root(chosen.key, source, reading, field, chosen.node, self._convert)
+
+
+class _Root:
+    """A root field: who may ask for it, with which arguments, and how it is read."""
+
+    def __init__(
+        self,
+        key: str,
+        source: Any,
+        reading: Any,
+        field: GraphQLField,
+        node: FieldNode,
+        convert: Convert,
+    ) -> None:
+        self.key = key
+        self.source = source
+        self.reading = reading
+        self.node = node
+        self._field = field
+        self._definition = field.extensions["strawberry-definition"]
+        self._convert = convert
+        self._permissions = [asked.permission for asked in self._definition.permission_classes]
+        self._constant = None if _has_variables(node) else self._converted(None)
+
+    def allowed(self, context: Any) -> "_Root":
+        """Raises the problem of an actor who may not ask for this."""
+        for permission in self._permissions:
+            context.signed_in.must(permission)
+        return self
+
+    def arguments(self, variables: Any) -> Arguments:
+        return self._converted(variables) if self._constant is None else self._constant
+
+    def _converted(self, variables: Any) -> dict[str, Any]:
+        return self._convert(
+            self._definition, get_argument_values(self._field, self.node, variables)
+        )
+
+
+def _together(readings: Sequence[tuple[str, Callable[[], Any]]]) -> Any:
+    found = {}
+    for key, reading in readings:
+        found[key] = yield from reading()
+    return found
+
+
+def _directive_variables(prepared: Any) -> list[str]:
+    names: dict[str, None] = {}
+
+    class Find(Visitor):
+        def enter_directive(self, node: Any, *_: Any) -> None:
+            for argument in node.arguments or ():
+                if isinstance(argument.value, VariableNode):
+                    names[argument.value.name.value] = None
+
+    visit(prepared.document, Find())
+    return [name for name in names if name in prepared.variables]
+
+
+def _has_variables(node: FieldNode) -> bool:
+    found = False
+
+    class Find(Visitor):
+        def enter_variable(self, *_: Any) -> None:
+            nonlocal found
+            found = True
+
+    for argument in node.arguments or ():
+        visit(argument, Find())
+    return found

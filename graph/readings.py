@@ -1,0 +1,256 @@
+"""How plans read a root field: one row, a connection, or a numbered page."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Dialect, Integer, bindparam
+
+from db.actors import Actor
+from db.listing import Order, Place
+from db.statements import Compiled, Fetch, Reading, Rows
+from graph.context import Context
+from graph.leaves import Leaves
+from graph.nouns import NOUNS
+from graph.pages import Asked, Lists
+from graph.roots import Changed, Got, Listed
+from graph.selections import NotPlannable, Selected
+from graph.shapes import Cells, Level
+
+MOST_FORMS = 64
+
+Begin = Callable[[], Reading[Any]]
+
+
+class GotReading:
+    """Reads one row by its id, as far as the actor may see it."""
+
+    def __init__(
+        self, source: Got | Changed, chosen: Selected, dialect: Dialect, leaves: Leaves
+    ) -> None:
+        self._listing = source.listing
+        self._noun = NOUNS[source.noun]
+        self._level = Level(self._noun, self._noun.select(), dialect, leaves)
+        self._shape = self._level.shape(chosen.selected)
+        self._compiled: dict[bool, Compiled] = {}
+
+    def begin(self, arguments: Mapping[str, Any], context: Context) -> Begin:
+        actor = context.signed_in
+        fetch = self._statement(actor).fetch({"id": arguments["id"], "viewer_id": actor.id})
+        return lambda: self._read(fetch)
+
+    def _read(self, fetch: Fetch) -> Reading[Any]:
+        rows = yield fetch
+        if not rows:
+            raise LookupError
+        cells = yield from self._level.fill(rows)
+        return self._shape.build(cells)[0]
+
+    def _statement(self, actor: Actor) -> Compiled:
+        if actor.is_admin not in self._compiled:
+            visible = self._listing.matching(_anyone_like(actor), {})
+            by_id = self._listing.table.c.id == bindparam("id")
+            statement = self._noun.select().where(by_id, visible)
+            self._compiled[actor.is_admin] = self._level.compiled(statement)
+        return self._compiled[actor.is_admin]
+
+
+class ListedReading:
+    """Reads a part of a list; by a statement for each form that its arguments can take."""
+
+    def __init__(self, source: Listed, chosen: Selected, dialect: Dialect, leaves: Leaves) -> None:
+        self._source = source
+        self._chosen = chosen
+        self._dialect = dialect
+        self._leaves = leaves
+        self._forms: OrderedDict[Any, _Form] = OrderedDict()
+        # What can't be planned is found when the plan is made, not in its first request.
+        _Form(source, chosen, Order(source.lists.listing.default_order), dialect, leaves)
+
+    def begin(self, arguments: Mapping[str, Any], context: Context) -> Begin:
+        lists, actor = self._source.lists, context.signed_in
+        is_page = self._source.is_page
+        asked = lists.asked_page(arguments) if is_page else lists.asked_slice(arguments)
+        form = self._form(asked, actor)
+        values: dict[str, Any] = {f"filter_{name}": value for name, value in asked.filters.items()}
+        values["viewer_id"] = actor.id
+        values["limit"] = asked.size if is_page else asked.limit
+        values["offset"] = asked.offset
+        if asked.place:
+            values["place_value"], values["place_id"] = asked.place.value, asked.place.id
+        return lambda: form.read(asked, values)
+
+    def _form(self, asked: Asked, actor: Actor) -> "_Form":
+        key = (
+            tuple(asked.filters),
+            asked.order,
+            asked.is_backwards,
+            asked.place is not None,
+            actor.is_admin,
+        )
+        if key not in self._forms:
+            form = _Form(self._source, self._chosen, asked.order, self._dialect, self._leaves)
+            form.compile(asked, _anyone_like(actor))
+            self._forms[key] = form
+            if len(self._forms) > MOST_FORMS:
+                self._forms.popitem(last=False)
+        return self._forms[key]
+
+
+Shown = Callable[["_Found"], Any]
+
+
+class _Found:
+    """What a form has read: the rows to show, and what is said of the list beside them."""
+
+    def __init__(self, asked: Asked, cells: Cells, read: int, count: int) -> None:
+        self.asked = asked
+        self.cells = cells
+        self.read = read
+        self.count = count
+
+
+class _Form:
+    """One selection of a list, sorted in one way, with one set of filters."""
+
+    def __init__(
+        self, source: Listed, chosen: Selected, order: Order, dialect: Dialect, leaves: Leaves
+    ) -> None:
+        self._lists: Lists = source.lists
+        self._order = order
+        self._is_page = source.is_page
+        self._noun = NOUNS[self._lists.noun]
+        self._dialect = dialect
+        self._level = Level(self._noun, self._noun.select(), dialect, leaves)
+        self._is_counted = False
+        parts = self._page_part if source.is_page else self._connection_part
+        self._parts = [(field.key, parts(field)) for field in chosen.selected]
+
+    def compile(self, asked: Asked, actor: Actor) -> None:
+        """Make the statements."""
+        listing = self._lists.listing
+        filters: dict[str, Any] = {name: bindparam(f"filter_{name}") for name in asked.filters}
+        limit = bindparam("limit", type_=Integer)
+        if self._is_page:
+            offset = bindparam("offset", type_=Integer)
+            rows = listing.page(actor, filters, self._order, limit=limit, offset=offset)
+        else:
+            place = self._place() if asked.place else None
+            rows = listing.beyond(actor, filters, asked.way, place, limit)
+        self._rows = self._level.compiled(rows)
+        self._count = Compiled(listing.count(actor, filters), self._dialect)
+
+    def read(self, asked: Asked, values: Mapping[str, Any]) -> Reading[Any]:
+        rows: Rows = yield self._rows.fetch(values)
+        shown = rows if self._is_page else asked.cut(rows)
+        cells = yield from self._level.fill(shown)
+        count = 0
+        if self._is_counted:
+            count = (yield self._count.fetch(values))[0][0]
+        found = _Found(asked, cells, len(rows), count)
+        return {key: part(found) for key, part in self._parts}
+
+    def _place(self) -> Place:
+        column = self._lists.listing.orders[self._order.by]
+        return Place(bindparam("place_value", type_=column.type), bindparam("place_id"))
+
+    def _page_part(self, field: Selected) -> Shown:
+        match field.name:
+            case "items":
+                shape = self._level.shape(field.selected)
+                return lambda found: shape.build(found.cells)
+            case "page":
+                return lambda found: found.asked.page
+            case "page_size":
+                return lambda found: found.asked.size
+            case "has_previous":
+                return lambda found: found.asked.page > 1
+            case "total":
+                return self._counted(lambda found: found.count)
+            case "pages":
+                return self._counted(lambda found: -(-found.count // found.asked.size))
+            case "has_next":
+                return self._counted(
+                    lambda found: found.asked.page * found.asked.size < found.count
+                )
+            case _:
+                return _typename(field)
+
+    def _connection_part(self, field: Selected) -> Shown:
+        match field.name:
+            case "nodes":
+                shape = self._level.shape(field.selected)
+                return lambda found: shape.build(found.cells)
+            case "edges":
+                return self._objects([(part.key, self._edge_part(part)) for part in field.selected])
+            case "page_info":
+                parts = [(part.key, self._info_part(part)) for part in field.selected]
+                return lambda found: {key: part(found) for key, part in parts}
+            case "total_count":
+                return self._counted(lambda found: found.count)
+            case _:
+                return _typename(field)
+
+    def _edge_part(self, field: Selected) -> Callable[[_Found], Sequence[Any]]:
+        match field.name:
+            case "node":
+                shape = self._level.shape(field.selected)
+                return lambda found: shape.build(found.cells)
+            case "cursor":
+                return self._cursors()
+            case _:
+                name = _typename(field)
+                return lambda found: [name(found)] * found.cells.height
+
+    def _info_part(self, field: Selected) -> Shown:
+        match field.name:
+            case "has_next_page":
+                return lambda found: found.asked.has_next(found.read)
+            case "has_previous_page":
+                return lambda found: found.asked.has_previous(found.read)
+            case "start_cursor":
+                cursors = self._cursors()
+                return lambda found: next(iter(cursors(found)), None)
+            case "end_cursor":
+                cursors = self._cursors()
+                return lambda found: next(reversed(cursors(found)), None)
+            case _:
+                return _typename(field)
+
+    def _objects(self, parts: list[tuple[str, Callable[[_Found], Sequence[Any]]]]) -> Shown:
+        keys = [key for key, _ in parts]
+
+        def build(found: _Found) -> Any:
+            columns = [part(found) for _, part in parts]
+            return [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
+
+        return build
+
+    def _cursors(self) -> Callable[[_Found], list[str]]:
+        by, ids = self._level.restored(self._order.by), self._level.restored("id")
+        cursor = self._lists.listing.cursor
+
+        def build(found: _Found) -> list[str]:
+            if not found.cells.height:
+                return []
+            places = zip(by(found.cells), ids(found.cells), strict=True)
+            return [cursor(self._order, value, id_) for value, id_ in places]
+
+        return build
+
+    def _counted(self, shown: Shown) -> Shown:
+        self._is_counted = True
+        return shown
+
+
+def _typename(field: Selected) -> Shown:
+    if field.name != "__typename":
+        raise NotPlannable(f"{field.name} of a list")
+    name = str(field.type)
+    return lambda _: name
+
+
+def _anyone_like(actor: Actor) -> Actor:
+    """An actor whose id is a parameter, so that the statement serves everyone of this kind."""
+    return replace(actor, id=bindparam("viewer_id"))  # type: ignore[arg-type]

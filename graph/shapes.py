@@ -1,0 +1,272 @@
+"""From the columns of rows to what an operation selects of them, a column at a time."""
+
+from collections import defaultdict
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column as TableColumn
+from sqlalchemy import ColumnElement, Dialect, FromClause, Select, bindparam
+
+from db.statements import Compiled, Fetch, Rows
+from graph.leaves import Leaves, typed
+from graph.nouns import NOUNS, Column, Computed, Noun, Part, ToMany, ToOne
+from graph.selections import NotPlannable, Selected
+
+Values = Sequence[Any]
+Build = Callable[["Cells"], Values]
+Filling = Generator[Fetch, Rows, "Cells"]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What a level's statement read, column by column, and what belongs to each row besides."""
+
+    height: int
+    columns: Sequence[Values]
+    related: Sequence[Values] = ()
+
+
+class Level:
+    """One statement: the columns that the shapes over its rows need, and what hangs on them.
+
+    Over a noun's own table the statement is narrowed to those columns, and a to-one relation is
+    joined. Over what a relation's statement makes up, columns are found by their names.
+    """
+
+    def __init__(
+        self, noun: Noun, statement: Select[Any], dialect: Dialect, leaves: Leaves
+    ) -> None:
+        self.noun = noun
+        self.leaves = leaves
+        self.dialect = dialect
+        self._statement = statement
+        self._is_own = noun.table is not None and noun.table in statement.columns_clause_froms
+        self._names = list(statement.selected_columns.keys())
+        self._columns: dict[Any, tuple[int, ColumnElement[Any]]] = {}
+        self._from: FromClause | None = noun.table
+        self._related: list[_Related] = []
+
+    def shape(self, selected: Sequence[Selected]) -> "Shape":
+        """The objects that a selection wants of each row."""
+        return self._shape_of(self.noun, self.noun.table, selected)
+
+    def column(self, name: str) -> int:
+        """The place of one of the statement's own columns, by its name."""
+        return self._need(self.noun, self.noun.table, name)[0]
+
+    def restored(self, name: str) -> Callable[["Cells"], Values]:
+        """One of the statement's own columns, in Python's own types."""
+        place, column = self._need(self.noun, self.noun.table, name)
+        restore = typed(column, self.dialect)
+        return lambda cells: restore(cells.columns[place]) if restore else cells.columns[place]
+
+    def compiled(self, statement: Select[Any]) -> Compiled:
+        """A statement of this level's kind, with just the columns that were asked for."""
+        if not self._is_own:
+            return Compiled(statement, self.dialect)
+        if not self._columns:
+            self.column("id")
+        columns = [column.label(f"c{place}") for place, column in self._columns.values()]
+        assert self._from is not None
+        narrowed = statement.with_only_columns(*columns)
+        return Compiled(narrowed.select_from(self._from), self.dialect)
+
+    def fill(self, rows: Rows) -> Filling:
+        """The cells of some rows, after reading what belongs to them."""
+        columns = list(zip(*rows, strict=True)) if rows else []
+        related: list[Values] = []
+        for relation in self._related:
+            found = yield from relation.read(columns)
+            related.append(found)
+        return Cells(len(rows), columns, related)
+
+    def made_up(self, shape: "Shape", values: Mapping[str, Any]) -> Any:
+        """The object of a row that was not found, by the names of its columns."""
+        return shape.build(Cells(1, [(values.get(name),) for name in self._names]))[0]
+
+    def _shape_of(
+        self, noun: Noun, table: FromClause | None, selected: Sequence[Selected]
+    ) -> "Shape":
+        return Shape([(chosen.key, self._part(noun, table, chosen)) for chosen in selected])
+
+    def _part(self, noun: Noun, table: FromClause | None, chosen: Selected) -> Build:
+        if chosen.name == "__typename":
+            name = str(chosen.type)
+            return lambda cells: [name] * cells.height
+        match noun.fields.get(chosen.name):
+            case Column():
+                return self._leaf(noun, table, chosen)
+            case Computed() as source:
+                return self._computed(noun, table, source, chosen)
+            case Part() as source:
+                return self._shape_of(NOUNS[source.noun], table, chosen.selected).build
+            case ToOne() as source:
+                return self._to_one(noun, table, source, chosen)
+            case ToMany() as source:
+                return self._to_many(noun, table, source, chosen)
+            case _:
+                raise NotPlannable(f"{noun.name}.{chosen.name} is resolved by code")
+
+    def _leaf(self, noun: Noun, table: FromClause | None, chosen: Selected) -> Build:
+        place, column = self._need(noun, table, chosen.name)
+        convert = self.leaves.stored(chosen.type, column)
+        if convert is None:
+            return lambda cells: cells.columns[place]
+        return lambda cells: convert(cells.columns[place])
+
+    def _computed(
+        self, noun: Noun, table: FromClause | None, source: Computed, chosen: Selected
+    ) -> Build:
+        needs = []
+        for name in source.needs:
+            place, column = self._need(noun, table, name)
+            needs.append((place, typed(column, self.dialect)))
+        show = self.leaves.shown(chosen.type)
+        function = source.function
+
+        def build(cells: Cells) -> Values:
+            arguments = [
+                cells.columns[place] if restore is None else restore(cells.columns[place])
+                for place, restore in needs
+            ]
+            return [show(function(*row)) for row in zip(*arguments, strict=True)]
+
+        return build
+
+    def _to_one(
+        self, noun: Noun, table: FromClause | None, source: ToOne, chosen: Selected
+    ) -> Build:
+        target = NOUNS[source.noun]
+        if not self._is_own or not _is_joinable(target, chosen.selected):
+            single = ToMany(source.noun, target.by_ids, "id", single=True)
+            return self._relate(noun, table, source.by, single, chosen)
+        assert self._from is not None
+        assert target.table is not None
+        other = target.table.alias()
+        _, column = self._need(noun, table, source.by)
+        self._from = self._from.outerjoin(other, other.c.id == column)
+        objects = self._shape_of(target, other, chosen.selected)
+        found, _ = self._need(target, other, "id")
+
+        def build(cells: Cells) -> Values:
+            shown = objects.build(cells)
+            keys = cells.columns[found]
+            if None not in keys:
+                return shown
+            return [None if key is None else one for key, one in zip(keys, shown, strict=True)]
+
+        return build
+
+    def _to_many(
+        self, noun: Noun, table: FromClause | None, source: ToMany, chosen: Selected
+    ) -> Build:
+        return self._relate(noun, table, "id", source, chosen)
+
+    def _relate(
+        self, noun: Noun, table: FromClause | None, by: str, source: ToMany, chosen: Selected
+    ) -> Build:
+        place, _ = self._need(noun, table, by)
+        index = len(self._related)
+        self._related.append(_Related(place, source, chosen, self))
+        return lambda cells: cells.related[index]
+
+    def _need(
+        self, noun: Noun, table: FromClause | None, name: str
+    ) -> tuple[int, ColumnElement[Any]]:
+        if not self._is_own:
+            return self._named(noun, name)
+        column = _expression(noun, table, name)
+        key = (table, name) if isinstance(column, TableColumn) else (table, name, noun.name)
+        if key not in self._columns:
+            self._columns[key] = (len(self._columns), column)
+        return self._columns[key]
+
+    def _named(self, noun: Noun, name: str) -> tuple[int, ColumnElement[Any]]:
+        source = noun.fields.get(name)
+        if name not in self._names and isinstance(source, Column):
+            name = getattr(source.expression, "name", name)
+        if name not in self._names:
+            raise NotPlannable(f"{noun.name}.{name} is not in its relation's statement")
+        return self._names.index(name), self._statement.selected_columns[name]
+
+
+class Shape:
+    """Objects with these keys, in this order."""
+
+    def __init__(self, parts: Sequence[tuple[str, Build]]) -> None:
+        self._keys = tuple(key for key, _ in parts)
+        self._builds = tuple(build for _, build in parts)
+
+    def build(self, cells: Cells) -> list[dict[str, Any]]:
+        if not cells.height:
+            return []
+        keys = self._keys
+        columns = [build(cells) for build in self._builds]
+        return [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+class _Related:
+    """What a relation's own statement finds for the rows of a level."""
+
+    def __init__(self, by: int, source: ToMany, chosen: Selected, level: Level) -> None:
+        self._by = by
+        self._source = source
+        statement = source.statement(bindparam("ids"))
+        self._level = Level(NOUNS[source.noun], statement, level.dialect, level.leaves)
+        self._shape = self._level.shape(chosen.selected)
+        self._key = self._level.column(source.key)
+        self._compiled = self._level.compiled(statement)
+
+    def read(self, columns: Sequence[Values]) -> Any:
+        """For each row of the level its objects, or its only one."""
+        owners = columns[self._by] if columns else ()
+        ids = list(dict.fromkeys(owner for owner in owners if owner is not None))
+        found: dict[Any, list[Any]] = defaultdict(list)
+        if ids:
+            rows = yield self._compiled.fetch({"ids": ids})
+            cells = yield from self._level.fill(rows)
+            shown = self._shape.build(cells)
+            for owner, one in zip(cells.columns[self._key] if rows else (), shown, strict=True):
+                found[owner].append(one)
+        if not self._source.single:
+            return [found[owner] for owner in owners]
+        absent = self._absent() if len(found) < len(ids) else None
+        return [found[owner][0] if owner in found else absent for owner in owners]
+
+    def _absent(self) -> Any:
+        absent = self._source.absent
+        return None if absent is None else self._level.made_up(self._shape, absent)
+
+
+def _expression(noun: Noun, table: FromClause | None, name: str) -> ColumnElement[Any]:
+    assert table is not None
+    source = noun.fields.get(name)
+    if isinstance(source, Column) and source.expression is not None:
+        if table is noun.table:
+            return source.expression
+        # Only plain columns are asked of a table that is joined under another name.
+        return table.c[source.expression.key]  # type: ignore[index]
+    return table.c[name]
+
+
+def _is_joinable(noun: Noun, selected: Sequence[Selected]) -> bool:
+    """Whether all that is selected of a noun are columns of its table."""
+    return all(_is_plain(noun, chosen) for chosen in selected)
+
+
+def _is_plain(noun: Noun, chosen: Selected) -> bool:
+    if chosen.name == "__typename":
+        return True
+    match noun.fields.get(chosen.name):
+        case Column(expression=TableColumn()):
+            return True
+        case Computed(needs=needs):
+            assert noun.table is not None
+            return all(name in noun.table.c for name in needs)
+        case Part(noun=part):
+            return _is_joinable(NOUNS[part], chosen.selected)
+        case ToOne():
+            return True
+        case _:
+            return False
