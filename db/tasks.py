@@ -152,10 +152,10 @@ def retry(tx: Tx, actor: Actor, task_id: str) -> str:
     return _enqueue(tx, actor, task, Lane(last.lane), last.options)
 
 
-def cancel(tx: Tx, actor: Actor, task_id: str, reason: str | None = None) -> datetime:
+def cancel(tx: Tx, actor: Actor, task_id: str, reason: str | None = None) -> str | None:
     """Cancel a task: a queued run at once, a running one as soon as its worker has stopped it.
 
-    Returns when it was asked for. A task that has no active run is cancelled in the record. Raises
+    Returns the id of the run. A task that has no active one is cancelled in the record. Raises
     `Invalid` for a task that has come to its end already.
     """
     actor.must(Permission.EXECUTE)
@@ -163,11 +163,11 @@ def cancel(tx: Tx, actor: Actor, task_id: str, reason: str | None = None) -> dat
     reason = text("reason", reason, longest=2000) if reason is not None else None
     if run := lifecycle.active_run(tx, task_id):
         lifecycle.cancel(tx, actor, run, reason)
-    elif task.status in FINAL:
+        return str(run.id)
+    if task.status in FINAL:
         raise Invalid("status", "The task has come to its end already", status=task.status)
-    else:
-        lifecycle.record_cancelled(tx, actor, task, reason)
-    return tx.now
+    lifecycle.record_cancelled(tx, actor, task, reason)
+    return None
 
 
 def get(tx: Tx, actor: Actor, task_id: str, *, changing: bool = False) -> Row[Any]:

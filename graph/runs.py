@@ -20,8 +20,6 @@ from graph.updates import OutputNews, finished, printed
 
 LISTS = Lists("Run", runs.LISTING)
 WAIT_FOR_START_SECONDS = 2.0
-WAIT_FOR_END_SECONDS = 2.0
-"""Beyond the time that a process is given to end by itself."""
 
 
 @strawberry.input(description="Which runs a list shows.")
@@ -144,7 +142,7 @@ class RunMutation:
     )
     async def cancel_run(self, info: Info, id: strawberry.ID, reason: str | None = None) -> str:
         await info.context.write(commands.cancel, info.context.signed_in, id, reason)
-        await stream.settled(info.context, id, patience(info))
+        await stream.settled(info.context, id, stream.patience(info.context))
         return id
 
 
@@ -162,11 +160,6 @@ class RunSubscription:
         async for row in stream.output_of(info.context, run_id, _seq(after)):
             info.context.forget()
             yield printed(row) if hasattr(row, "run_id") else finished(row)
-
-
-def patience(info: Info) -> float:
-    """How long a cancelled process may take to end."""
-    return info.context.services.settings.stop_grace_seconds + WAIT_FOR_END_SECONDS
 
 
 async def _run(info: Info, run_id: str) -> Any:

@@ -14,6 +14,7 @@ from graph.nouns import NOUNS
 
 POLL_SECONDS = 5.0
 """A hint may be lost; the record is looked at this often without one."""
+WAIT_FOR_END_SECONDS = 2.0
 EVENTS_AT_ONCE = 200
 CHUNKS_AT_ONCE = 16
 
@@ -105,6 +106,13 @@ async def settled(
             seconds -= pause
             run = await _run(context, run_id)
     return run
+
+
+def patience(context: Context) -> float:
+    """How long a cancelled process may take to end: the time it is given to end by itself, and a
+    little more for the worker.
+    """
+    return context.services.settings.stop_grace_seconds + WAIT_FOR_END_SECONDS
 
 
 async def _run(context: Context, run_id: str) -> Row[Any]:

@@ -1,5 +1,6 @@
 """Tasks: read, write, execute."""
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -7,7 +8,7 @@ import strawberry
 
 from db import tasks
 from db.types import Lane, Permission, RunnerName, TaskStatus
-from graph import reading
+from graph import reading, stream
 from graph.context import Info
 from graph.inputs import changes_of, values_of
 from graph.pages import DEFAULT_ITEMS, Connection, Lists, Page, SortOrder
@@ -98,10 +99,12 @@ class DeletedTask:
     deleted_at: DateTime
 
 
-@strawberry.type(description="A task that was cancelled; its process is being stopped.")
+@strawberry.type(description="A task that was cancelled, and its process with it.")
 class CancelledTask:
     task_id: strawberry.ID
-    status: TaskStatus
+    status: TaskStatus = strawberry.field(
+        description="Cancelled, unless it came to another end at the same moment."
+    )
     cancelled_at: DateTime
     reason: str | None
 
@@ -209,16 +212,21 @@ class TaskMutation:
 
     @strawberry.mutation(
         permission_classes=can(Permission.EXECUTE),
-        description="Cancel a task: what runs is stopped, with everything it started.",
+        description="Cancel a task: what runs is stopped, with everything it started. Answers when "
+        "it has ended, or when it should have.",
     )
     async def cancel_task(
         self, info: Info, id: strawberry.ID, reason: str | None = None
     ) -> CancelledTask:
-        cancelled_at = await info.context.write(tasks.cancel, info.context.signed_in, id, reason)
+        asked_at = datetime.now(UTC)
+        run_id = await info.context.write(tasks.cancel, info.context.signed_in, id, reason)
+        if run_id:
+            await stream.settled(info.context, run_id, stream.patience(info.context))
+        task = await _task(info, id)
         return CancelledTask(
             task_id=id,
-            status=TaskStatus.CANCELLED,
-            cancelled_at=DateTime(cancelled_at),
+            status=task.status if task.completed_at else TaskStatus.CANCELLED,
+            cancelled_at=DateTime(task.completed_at or asked_at),
             reason=reason,
         )
 

@@ -1,8 +1,8 @@
 """Servers as these tests need them."""
 
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,8 @@ import pytest_asyncio
 
 from tests.fixtures.postgres import fresh_database
 from tests.fixtures.server import Served, serving, settings_for
+
+Maker = Callable[[Path], AbstractAsyncContextManager[str]]
 
 
 @pytest.fixture
@@ -19,17 +21,21 @@ async def idle_server(database_url: str, tmp_path: Path) -> AsyncIterator[Served
         yield served
 
 
-@pytest_asyncio.fixture(scope="module", params=["sqlite", "postgres"])
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def make_database(request: pytest.FixtureRequest) -> Maker:
+    """Makes a migrated database in a directory, once of each kind."""
+    template = request.getfixturevalue(f"{request.param}_template")
+    if request.param == "sqlite":
+        return lambda where: nullcontext(f"sqlite:///{shutil.copy(template, where / 'test.db')}")
+    postgres = request.getfixturevalue("postgres_server")
+    return lambda _: fresh_database(postgres, template)
+
+
+@pytest_asyncio.fixture(scope="module")
 async def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    make_database: Maker, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Served]:
     """A server on each database for all tests of a file, which keep to projects of their own."""
-    directory = tmp_path_factory.mktemp("shared")
-    template = request.getfixturevalue(f"{request.param}_template")
-    async with AsyncExitStack() as stack:
-        if request.param == "sqlite":
-            url = f"sqlite:///{shutil.copy(template, directory / 'test.db')}"
-        else:
-            postgres = request.getfixturevalue("postgres_server")
-            url = await stack.enter_async_context(fresh_database(postgres, template))
-        yield await stack.enter_async_context(serving(settings_for(url, directory)))
+    directory = tmp_path_factory.mktemp("server")
+    async with make_database(directory) as url, serving(settings_for(url, directory)) as served:
+        yield served

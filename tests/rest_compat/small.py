@@ -75,7 +75,9 @@ class News:
 
 @strawberry.type
 class Query:
-    total: int = 7
+    @strawberry.field
+    def total(self) -> int:
+        return 7
 
     @strawberry.field
     def thing(self, thing_id: strawberry.ID) -> Thing:
