@@ -19,6 +19,7 @@ from db.errors import Problem
 from db.types import Role
 from graph.auth import Passwords
 from graph.schema import rest_sdl, sdl
+from runners.environment import hide_from_children
 from settings import Settings
 
 command = typer.Typer(
@@ -41,6 +42,7 @@ def serve(
 ) -> None:
     """Serve the API, and carry out runs unless WORKER_CONCURRENCY is 0."""
     settings = _settings()
+    hide_from_children()
     listener = _listener(host, port)
     _set_up(settings)
     app = _checked(lambda: composition.create_app(settings))
@@ -66,6 +68,7 @@ def serve(
 def work() -> None:
     """Carry out runs of the database's queues, without serving the API."""
     settings = _settings()
+    hide_from_children()
     _set_up(settings)
     asyncio.run(_work(settings))
 

@@ -69,6 +69,12 @@ class InvalidFormat(Invalid):
     code = "VALIDATION_INVALID_FORMAT"
 
 
+class Unstorable(Problem):
+    """Text that the database can't hold: it contains NUL."""
+
+    code = "VALIDATION_INVALID_FORMAT"
+
+
 class ValueTooLong(Invalid):
     """Invalid input data."""
 

@@ -15,6 +15,7 @@ from db.ids import new_id
 from db.tables import events, users
 
 START = "0-0"
+LARGEST_NUMBER = 2**63 - 1
 
 
 def tell(
@@ -93,6 +94,8 @@ def parse_cursor(cursor: str) -> tuple[int, int]:
         tx, seq = map(int, cursor.split("-"))
     except ValueError:
         raise InvalidFormat("after", "Not a cursor of this list") from None
+    if max(tx, seq) > LARGEST_NUMBER:
+        raise InvalidFormat("after", "Not a cursor of this list")
     return tx, seq
 
 

@@ -37,6 +37,9 @@ from db.actors import Actor
 from db.errors import InvalidFormat
 
 
+LARGEST_INTEGER = 2**31 - 1
+
+
 def _as_it_is(value: Any) -> Any:
     return value
 
@@ -128,8 +131,7 @@ class Listing:
             by, value, id_ = orjson.loads(base64.urlsafe_b64decode(cursor))
             if by != order.by or not isinstance(id_, str):
                 raise ValueError
-            if isinstance(value, str) and self.orders[by].type.python_type is datetime:
-                value = datetime.fromisoformat(value)
+            value = _restored(value, self.orders[by].type.python_type)
         except (binascii.Error, ValueError, TypeError, UnicodeEncodeError):
             raise InvalidFormat(argument, "Not a cursor of this list") from None
         return Place(value, id_)
@@ -195,6 +197,18 @@ class seconds_between(FunctionElement[float]):  # noqa: N801
 
     type = Float()
     inherit_cache = True
+
+
+def _restored(value: Any, kind: type) -> Any:
+    """What a cursor holds, as its column has it. Raises ValueError or TypeError for another."""
+    if kind is datetime:
+        moment = datetime.fromisoformat(value)
+        if not moment.tzinfo:
+            raise ValueError
+        return moment
+    if type(value) is not kind or (isinstance(value, int) and abs(value) > LARGEST_INTEGER):
+        raise ValueError
+    return value
 
 
 def _pattern(text: str) -> str:

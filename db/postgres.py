@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from db.bus import Bus
 from db.engine import Database, Tx, json_text
-from db.errors import DatabaseUnavailable
+from db.errors import DatabaseUnavailable, Unstorable
 from db.statements import Reading
 
 log = logging.getLogger(__name__)
@@ -124,5 +124,8 @@ def _may_succeed_again(error: Exception) -> bool:
 def _explained(error: Exception) -> Exception:
     if isinstance(error, IntegrityError):
         return error
+    cause = error.driver_exception if isinstance(error, DBAPIError) else error
+    if isinstance(cause, asyncpg.CharacterNotInRepertoireError):
+        return Unstorable()
     log.error("the database refused: %s", getattr(error, "orig", error))
     return DatabaseUnavailable()

@@ -20,7 +20,7 @@ from db.listing import Filter, Listing, contains, one_of, seconds_between
 from db.tables import events as log
 from db.tables import members, projects, runs, tasks
 from db.types import MemberRole, Permission, ProjectStatus, RunStatus, TaskStatus
-from db.validation import json_object, text, whole_number
+from db.validation import json_object, no_nulls, text, whole_number
 
 DEFAULT_MAX_TASKS = 1000
 DEFAULT_MAX_CONCURRENT_TASKS = 10
@@ -199,6 +199,7 @@ def add_member(tx: Tx, project_id: str, user_id: str, role: MemberRole) -> None:
 
 
 def _valid(values: Mapping[str, Any]) -> dict[str, Any]:
+    no_nulls(values, but=("description",))
     found: dict[str, Any] = {}
     for field, value in values.items():
         match field:

@@ -22,7 +22,7 @@ from db.ids import new_id
 from db.listing import Filter, Listing, contains, one_of
 from db.tables import members, task_tags, tasks, users
 from db.types import Lane, Permission, RunnerName, TaskStatus
-from db.validation import json_object, text, whole_number
+from db.validation import json_object, no_nulls, text, whole_number
 
 LONGEST_DURATION_SECONDS = 1000 * 3600 - 1
 MOST_TAGS = 50
@@ -228,6 +228,7 @@ def _tag(tx: Tx, task_id: str, tags: Iterable[str]) -> None:
 
 def _valid(tx: Tx, project_id: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """The columns behind these fields, each checked."""
+    no_nulls(values, but=("description", "estimated_duration", "assigned_to"))
     found = {
         COLUMNS.get(field, field): CHECKS[field](field, value)
         for field, value in values.items()

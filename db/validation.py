@@ -1,5 +1,6 @@
 """What a field may hold; every refusal names the field."""
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
@@ -7,6 +8,7 @@ import orjson
 from db.errors import Invalid, InvalidFormat, RequiredField, ValueTooLong, ValueTooShort
 
 LARGEST_JSON = 256 * 1024
+DEEPEST_JSON = 100
 
 
 def text(field: str, value: str, *, shortest: int = 0, longest: int) -> str:
@@ -20,6 +22,13 @@ def text(field: str, value: str, *, shortest: int = 0, longest: int) -> str:
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
         raise InvalidFormat(field, "Must be text without NUL and lone surrogates")
     return value
+
+
+def no_nulls(values: Mapping[str, Any], *, but: Collection[str]) -> None:
+    """Nothing is null, but what may be. Raises `RequiredField`."""
+    for field, value in values.items():
+        if value is None and field not in but:
+            raise RequiredField(field, "Must not be null")
 
 
 def whole_number(field: str, value: int, *, least: int, most: int) -> int:
@@ -38,6 +47,18 @@ def json_object(field: str, value: Any) -> dict[str, Any]:
         raise InvalidFormat(field, "Must be JSON") from None
     if len(encoded) > LARGEST_JSON:
         raise ValueTooLong(field, LARGEST_JSON)
+    if _depth(value) > DEEPEST_JSON:
+        raise InvalidFormat(field, f"Must be nested at most {DEEPEST_JSON} levels deep")
     if b"\\u0000" in encoded:
         raise InvalidFormat(field, "Must not contain NUL")
     return value
+
+
+def _depth(value: Any) -> int:
+    match value:
+        case dict():
+            return 1 + max(map(_depth, value.values()), default=0)
+        case list():
+            return 1 + max(map(_depth, value), default=0)
+        case _:
+            return 0

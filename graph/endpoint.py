@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from db.errors import Problem
 from graph.context import Context
-from graph.execution import Answer, Prepared, Refused, problem_shown
+from graph.execution import Answer, Prepared, Refused, accident_shown, problem_shown
 from graph.http import BodyTooLarge, ClientLeft, Request, respond
 from graph.services import Services
 from graph.streams import Streams
@@ -64,7 +64,7 @@ class Endpoint:
             status = 401
         except Exception:
             log.exception("a request failed", request_id=request.id)
-            answer = Answer(None, [_accident(request.id)])
+            answer = Answer(None, [accident_shown(request.id)])
             status = 500
         await respond(send, status, answer.body(), media_type + b"; charset=utf-8", headers)
 
@@ -189,11 +189,6 @@ def _of_body(body: Any) -> _Asked:
 def _check_method(method: str, prepared: Prepared) -> None:
     if method == "GET" and prepared.type is not OperationType.QUERY:
         raise _Unreadable(405, "Only queries may be sent by GET", [(b"allow", b"POST")])
-
-
-def _accident(request_id: str) -> dict[str, Any]:
-    extensions = {"code": "INTERNAL_ERROR", "requestId": request_id}
-    return {"message": "Internal server error", "extensions": extensions}
 
 
 async def _left(request: Request) -> None:

@@ -185,6 +185,9 @@ class Executor:
             except Problem as problem:
                 # Resolvers of subscriptions begin with the first event: too late for a result.
                 yield Answer(None, [problem_shown(problem, context.request_id)])
+            except Exception:
+                log.exception("a subscription failed", request_id=context.request_id)
+                yield Answer(None, [accident_shown(context.request_id)])
 
     def _plan_of(self, prepared: Prepared) -> Plan | None:
         if prepared not in self._plans:
@@ -251,6 +254,12 @@ def problem_shown(problem: Problem, request_id: str) -> dict[str, Any]:
     return {"message": problem.message, "extensions": extensions}
 
 
+def accident_shown(request_id: str) -> dict[str, Any]:
+    """What is said of an error that nobody expected; the log knows more."""
+    extensions = {"code": "INTERNAL_ERROR", "requestId": request_id}
+    return {"message": "Internal server error", "extensions": extensions}
+
+
 def _shown(error: GraphQLError, request_id: str) -> dict[str, Any]:
     shown: dict[str, Any] = {**error.formatted}
     original = _original(error)
@@ -260,8 +269,7 @@ def _shown(error: GraphQLError, request_id: str) -> dict[str, Any]:
     if original is None or error.path is None:
         return shown | {"extensions": {"code": _code_of(error), "requestId": request_id}}
     log.error("a resolver failed", request_id=request_id, path=error.path, exc_info=original)
-    masked = {"code": "INTERNAL_ERROR", "requestId": request_id}
-    return shown | {"message": "Internal server error", "extensions": masked}
+    return shown | accident_shown(request_id)
 
 
 def _original(error: GraphQLError) -> Exception | None:

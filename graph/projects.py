@@ -56,13 +56,13 @@ class CreateProjectInput:
 
 @strawberry.input(description="What changes about a project: only what is given.")
 class UpdateProjectInput:
-    name: strawberry.Maybe[str]
+    name: strawberry.Maybe[str | None]
     description: strawberry.Maybe[str | None]
-    status: strawberry.Maybe[ProjectStatus]
-    settings: strawberry.Maybe[Json] = strawberry.field(
+    status: strawberry.Maybe[ProjectStatus | None]
+    settings: strawberry.Maybe[Json | None] = strawberry.field(
         description="Merged into what is there, key by key."
     )
-    resource_limits: strawberry.Maybe[ResourceLimitsInput]
+    resource_limits: strawberry.Maybe[ResourceLimitsInput | None]
 
 
 @strawberry.type(description="A project that was deleted.")

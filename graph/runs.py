@@ -1,5 +1,6 @@
 """Runs: executions of tasks, and commands of their own."""
 
+import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ from graph.types import Run, Task
 from graph.updates import OutputNews, finished, printed
 
 LISTS = Lists("Run", runs.LISTING)
+_SEQ = re.compile(r"\d{1,9}", re.ASCII)
 WAIT_FOR_START_SECONDS = 2.0
 
 
@@ -167,7 +169,8 @@ async def _run(info: Info, run_id: str) -> Any:
 
 
 def _seq(after: str | None) -> int:
-    try:
-        return int(after or 0)
-    except ValueError:
-        raise InvalidFormat("after", "Not a cursor of this output") from None
+    if not after:
+        return 0
+    if not _SEQ.fullmatch(after):
+        raise InvalidFormat("after", "Not a cursor of this output")
+    return int(after)

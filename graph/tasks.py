@@ -68,15 +68,15 @@ class CreateTaskInput:
 
 @strawberry.input(description="What changes about a task: only what is given.")
 class UpdateTaskInput:
-    title: strawberry.Maybe[str]
+    title: strawberry.Maybe[str | None]
     description: strawberry.Maybe[str | None]
-    status: strawberry.Maybe[TaskStatus]
-    priority: strawberry.Maybe[int]
-    progress_percentage: strawberry.Maybe[int]
+    status: strawberry.Maybe[TaskStatus | None]
+    priority: strawberry.Maybe[int | None]
+    progress_percentage: strawberry.Maybe[int | None]
     estimated_duration: strawberry.Maybe[Duration | None]
     assigned_to: strawberry.Maybe[strawberry.ID | None]
-    tags: strawberry.Maybe[list[str]]
-    metadata: strawberry.Maybe[Json]
+    tags: strawberry.Maybe[list[str] | None]
+    metadata: strawberry.Maybe[Json | None]
 
 
 @strawberry.input(description="How a task is executed.")

@@ -109,9 +109,9 @@ class Process:
     async def output(self) -> AsyncIterator[tuple[Stream, bytes]]:
         """What the command prints, as it comes: up to 64 KiB of one stream at a time.
 
-        Nothing is read ahead: the command prints as fast as this is iterated. Ends when both
-        streams are closed, or all is read that was written before the tree ended, even if somebody
-        outside holds a pipe open. May be left and taken up again, by one reader at a time.
+        Nothing is read ahead: the command prints as fast as this is iterated. Ends when all is
+        read and the tree has ended, even if somebody outside holds a pipe open, or earlier when it
+        has closed both streams. May be left and taken up again, by one reader at a time.
         """
         while self._pipes:
             ended = self._end.done()  # Asked before reading: what was written by then is there.
@@ -134,7 +134,10 @@ class Process:
                 await _readable([pipe.fileno() for pipe in self._pipes.values()], self._end)
 
     async def write(self, data: bytes) -> None:
-        """Write to standard input; `BrokenPipeError` when the command no longer reads it."""
+        """Write to standard input; `BrokenPipeError` when the command no longer reads it.
+
+        Waits while the pipe is full: read the output meanwhile, or both may wait for each other.
+        """
         left = memoryview(data)
         while left:
             if self._stdin.closed:

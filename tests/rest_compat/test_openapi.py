@@ -137,10 +137,8 @@ def test_a_row_without_words_has_no_body(document: dict[str, Any]) -> None:
 def test_a_token_is_needed_unless_the_row_is_public(document: dict[str, Any], row: Row) -> None:
     operation = document["paths"][row.path][row.method.lower()]
 
-    optional = [{"bearer": []}, {}]
-    assert (
-        optional == operation.get("security", []) if row.is_public else "security" not in operation
-    )
+    optional: list[Any] = [{"bearer": []}, {}]
+    assert (optional if row.is_public else None) == operation.get("security")
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.operation)
