@@ -34,7 +34,7 @@ def execute(
         lane=priority,
         project_id=project_id,
         working_directory=_directory(working_directory),
-        environment=_environment(environment or {}),
+        environment=_environment({} if environment is None else environment),
         timeout_seconds=runs.timeout("timeout", timeout_seconds),
     )
     events.tell(

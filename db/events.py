@@ -1,6 +1,7 @@
 """The log of facts: each is told once, in the transaction that makes it true."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Select, and_, func, insert, or_, select
@@ -18,36 +19,33 @@ START = "0-0"
 LARGEST_NUMBER = 2**63 - 1
 
 
-def tell(
-    tx: Tx,
-    kind: str,
-    actor: Actor | None,
-    *,
-    project_id: str | None = None,
-    task_id: str | None = None,
-    run_id: str | None = None,
-    session_id: str | None = None,
-    data: Mapping[str, Any],
-) -> None:
-    """Record that something happened (`task.completed`), and hint it once it is committed."""
-    tx.execute(
-        _INSERT,
-        {
-            "id": new_id(),
-            "kind": kind,
-            "at": tx.now,
-            "actor_id": actor.id if actor else None,
-            "project_id": project_id,
-            "task_id": task_id,
-            "run_id": run_id,
-            "session_id": session_id,
-            "data": dict(data),
-        },
-    )
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """Something that happened (`task.completed`), by whom, and where."""
+
+    kind: str
+    actor: Actor | None
+    project_id: str | None = None
+    task_id: str | None = None
+    run_id: str | None = None
+    session_id: str | None = None
+    data: Mapping[str, Any]
+
+
+def tell(tx: Tx, kind: str, actor: Actor | None, **rest: Any) -> None:
+    """Record that something happened; what else is known of it is as `Fact` has it."""
+    tell_all(tx, [Fact(kind=kind, actor=actor, **rest)])
+
+
+def tell_all(tx: Tx, facts: Sequence[Fact]) -> None:
+    """Record what happened, in this order, and hint it once it is committed."""
+    if not facts:
+        return
+    tx.execute(_INSERT, [_row(tx, fact) for fact in facts])
     tx.hint("events")
-    for noun, id_ in (("project", project_id), ("task", task_id), ("run", run_id)):
-        if id_:
-            tx.hint(f"{noun}:{id_}")
+    for fact in facts:
+        nouns = ("project", fact.project_id), ("task", fact.task_id), ("run", fact.run_id)
+        tx.hint(*(f"{noun}:{id_}" for noun, id_ in nouns if id_))
 
 
 def after(cursor: str, *, limit: int) -> Select[Any]:
@@ -97,6 +95,20 @@ def parse_cursor(cursor: str) -> tuple[int, int]:
     if max(tx, seq) > LARGEST_NUMBER:
         raise InvalidFormat("after", "Not a cursor of this list")
     return tx, seq
+
+
+def _row(tx: Tx, fact: Fact) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "kind": fact.kind,
+        "at": tx.now,
+        "actor_id": fact.actor.id if fact.actor else None,
+        "project_id": fact.project_id,
+        "task_id": fact.task_id,
+        "run_id": fact.run_id,
+        "session_id": fact.session_id,
+        "data": dict(fact.data),
+    }
 
 
 class settled(FunctionElement[bool]):  # noqa: N801 - reads as the SQL function that it is

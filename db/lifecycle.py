@@ -1,21 +1,26 @@
 """What happens to a run and to its task together: queued, started, finished, cancelled, lost."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Row, Select, bindparam, select, update
 
 from db import events
 from db.actors import Actor
+from db.clock import from_now
 from db.engine import Tx
 from db.errors import Invalid
+from db.events import Fact
+from db.listing import one_of
 from db.tables import runs, task_dependencies, tasks
 from db.types import DependencyType, Lane, RunStatus, TaskStatus
 
 ACTIVE = (RunStatus.QUEUED, RunStatus.RUNNING)
 EXIT_CODE_OF_CANCELLED = -15
+RETRY_DELAY_SECONDS = 1.0
+LONGEST_RETRY_DELAY_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,37 @@ class Outcome:
     last_seq: int = 0
     total_bytes: int = 0
     sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The process of a claimed run is there, and waits for its beginning to be on record."""
+
+    run_id: str
+    fence: int
+    boot_id: str
+    pid: int
+    pid_started: int
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run has come to its end."""
+
+    run_id: str
+    fence: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Released:
+    """A worker stopped a run for reasons of its own, and hands it back."""
+
+    run_id: str
+    fence: int
+
+
+Report = Begun | Ended | Released
 
 
 def active_run(tx: Tx, task_id: str) -> Row[Any] | None:
@@ -60,75 +96,9 @@ def unmet(task_id: str) -> Select[Any]:
 
 def record_queued(tx: Tx, actor: Actor, task: Row[Any], run_id: str, lane: Lane) -> None:
     """A task whose run is queued is pending."""
-    _set_task(
-        tx,
-        "task.queued",
-        actor,
-        task,
-        run_id,
-        {"status": TaskStatus.PENDING, "progress_percentage": 0, "started_at": None}
-        | {"completed_at": None},
-        lane=lane,
-    )
-
-
-def start(tx: Tx, run_id: str, fence: int, boot_id: str, pid: int, pid_started: int) -> bool:
-    """Record the process of a claimed run, before it does anything. False for a stale fence."""
-    run = _advance(
-        tx, run_id, fence,
-        {"boot_id": boot_id, "pid": pid, "pid_started": pid_started, "started_at": tx.now},
-    )  # fmt: skip
-    if not run:
-        return False
-    if task := _task_of(tx, run):
-        values = {"status": TaskStatus.RUNNING, "started_at": tx.now, "completed_at": None}
-        _set_task(tx, "task.started", None, task, run_id, values)
-    else:
-        _tell_run(tx, "run.started", None, run, pid=pid)
-    return True
-
-
-def finish(tx: Tx, run_id: str, fence: int, outcome: Outcome) -> bool:
-    """Give a run its final state, or queue it again when it failed and may be tried again.
-
-    False for a stale fence: then nothing is changed.
-    """
-    run = tx.first(select(runs).where(*_held(run_id, fence)))
-    if not run:
-        return False
-    failed = outcome.status is RunStatus.FAILED and not run.cancel_asked_at
-    if failed and outcome.may_retry and run.attempt < run.max_attempts:
-        _requeue(tx, run, outcome)
-        return True
-    if run.cancel_asked_at and outcome.status is not RunStatus.COMPLETED:
-        outcome = _as_cancelled(outcome, run.cancel_reason)
-    _conclude(tx, run, outcome)
-    return True
-
-
-def cancel(tx: Tx, actor: Actor, run: Row[Any], reason: str | None) -> None:
-    """Cancel a queued run at once; ask the worker of a running one to stop it.
-
-    Raises `Invalid` for a run that has ended.
-    """
-    if run.status not in ACTIVE:
-        raise Invalid("status", "The run has come to its end already", status=run.status)
-    if run.status == RunStatus.QUEUED:
-        outcome = Outcome(
-            RunStatus.CANCELLED,
-            exit_code=None,
-            error_code="TASK_CANCELLED",
-            error_message=reason,
-            last_seq=run.last_seq,
-            total_bytes=run.total_bytes,
-        )
-        tx.execute(update(runs).where(runs.c.id == run.id).values(fence=run.fence + 1))
-        _conclude(tx, run, outcome, actor, cancel_reason=reason, cancel_asked_at=tx.now)
-    elif not run.cancel_asked_at:
-        asked = {"cancel_asked_at": tx.now, "cancel_reason": reason}
-        tx.execute(update(runs).where(runs.c.id == run.id).values(asked))
-        _tell_run(tx, "run.cancel_asked", actor, run, reason=reason)
-        tx.hint(f"worker:{run.worker_id}")
+    waiting = {"status": TaskStatus.PENDING, "progress_percentage": 0}
+    values = waiting | {"started_at": None, "completed_at": None}
+    _set_task(tx, "task.queued", actor, task, run_id, values, lane=lane)
 
 
 def record_cancelled(tx: Tx, actor: Actor, task: Row[Any], reason: str | None) -> None:
@@ -137,87 +107,129 @@ def record_cancelled(tx: Tx, actor: Actor, task: Row[Any], reason: str | None) -
     _set_task(tx, "task.cancelled", actor, task, None, values, reason=reason)
 
 
-def release(tx: Tx, run_id: str, fence: int) -> bool:
-    """Hand a run back that its worker stopped for reasons of its own; the attempt does not count.
+def record(tx: Tx, reports: Sequence[Report]) -> set[str]:
+    """Write down how runs go, all at once; answers the runs of which it was accepted.
 
-    What ran of its own, not for a task, is never run twice: it has failed.
+    A report of a run that was taken from its worker meanwhile, as its fence tells, changes nothing.
     """
-    run = tx.first(select(runs).where(*_held(run_id, fence)))
-    if not run:
-        return False
-    if run.cancel_asked_at or not run.task_id:
-        _conclude(tx, run, _lost(run))
-    else:
-        _requeue(tx, run, None)
-    return True
+    if not reports:
+        return set()
+    held = {run.id: run for run in _locked(tx, [report.run_id for report in reports])}
+    steps = []
+    for report in reports:
+        run = held.get(report.run_id)
+        if run and run.status == RunStatus.RUNNING and run.fence == report.fence:
+            del held[run.id]
+            steps.append(_step(tx, run, report))
+    _take(tx, steps)
+    return {step.run.id for step in steps}
 
 
-def rescue(tx: Tx, run: Row[Any]) -> None:
-    """Give a run whose worker is gone its next state."""
-    outcome = _lost(run)
+def cancel(tx: Tx, actor: Actor, run: Row[Any], reason: str | None) -> None:
+    """Cancel a queued run at once; ask the worker of a running one to stop it.
+
+    Raises `Invalid` for a run that has ended.
+    """
+    (run,) = _locked(tx, [run.id])  # A worker may have claimed or finished it meanwhile.
+    if run.status not in ACTIVE:
+        raise Invalid("status", "The run has come to its end already", status=run.status)
+    asked = {"cancel_asked_at": tx.now, "cancel_reason": reason}
+    if run.status == RunStatus.QUEUED:
+        ended = _concluded(tx, run, _as_cancelled(_so_far(run), reason), asked)
+        _take(tx, [replace(ended, actor=actor)])
+    elif not run.cancel_asked_at:
+        tx.execute(update(runs).where(runs.c.id == run.id).values(asked))
+        events.tell(tx, "run.cancel_asked", actor, project_id=run.project_id, task_id=run.task_id,
+                    run_id=run.id, data={"reason": reason})  # fmt: skip
+        tx.hint(f"worker:{run.worker_id}")
+
+
+def rescue(tx: Tx, run_ids: Iterable[str]) -> None:
+    """Give runs whose worker is gone their next state."""
+    _take(tx, [_rescued(tx, run) for run in _locked(tx, list(run_ids))])
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What comes next for a run and its task, and what is told of it."""
+
+    run: Row[Any]
+    word: str
+    values: Mapping[str, Any]
+    task_values: Mapping[str, Any]
+    details: Mapping[str, Any] = field(default_factory=dict)
+    actor: Actor | None = None
+    pause_seconds: float | None = None
+
+
+def _step(tx: Tx, run: Row[Any], report: Report) -> _Step:
+    match report:
+        case Begun():
+            return _started(tx, run, report)
+        case Ended():
+            return _ended(tx, run, report.outcome)
+        case Released():
+            return _released(tx, run)
+
+
+def _started(tx: Tx, run: Row[Any], begun: Begun) -> _Step:
+    identity = {"boot_id": begun.boot_id, "pid": begun.pid, "pid_started": begun.pid_started}
+    return _Step(
+        run,
+        "started",
+        {**identity, "started_at": tx.now},
+        {"status": TaskStatus.RUNNING, "started_at": tx.now, "completed_at": None},
+        {} if run.task_id else {"pid": begun.pid},
+    )
+
+
+def _ended(tx: Tx, run: Row[Any], outcome: Outcome) -> _Step:
+    failed = outcome.status is RunStatus.FAILED and not run.cancel_asked_at
+    if failed and outcome.may_retry and run.attempt < run.max_attempts:
+        return _retried(run, outcome)
+    if run.cancel_asked_at and outcome.status is not RunStatus.COMPLETED:
+        outcome = _as_cancelled(outcome, run.cancel_reason)
+    return _concluded(tx, run, outcome)
+
+
+def _released(tx: Tx, run: Row[Any]) -> _Step:
+    """The attempt does not count; but what was begun and is no task's is never run twice."""
+    if run.cancel_asked_at or not (run.task_id or run.pid is None):
+        return _concluded(tx, run, _lost(run))
+    return _queued(run, "released", {"attempt": run.attempt - 1}, pause_seconds=0)
+
+
+def _rescued(tx: Tx, run: Row[Any]) -> _Step:
+    if run.pid is None and not run.cancel_asked_at:
+        return _released(tx, run)  # Nothing of it has been begun.
     if run.task_id and not run.cancel_asked_at and run.attempt < run.max_attempts:
-        _requeue(tx, run, outcome)
-    else:
-        _conclude(tx, run, outcome)
+        return _retried(run, _lost(run))
+    return _concluded(tx, run, _lost(run))
 
 
-def _lost(run: Row[Any]) -> Outcome:
-    totals = {"last_seq": run.last_seq, "total_bytes": run.total_bytes, "sha256": run.sha256}
-    if run.cancel_asked_at:
-        cancelled = Outcome(RunStatus.CANCELLED, EXIT_CODE_OF_CANCELLED, **totals)
-        return _as_cancelled(cancelled, run.cancel_reason)
-    return Outcome(
-        RunStatus.FAILED,
-        None,
-        "WORKER_LOST",
-        "The worker that carried out the run is gone",
-        **totals,
+def _retried(run: Row[Any], outcome: Outcome) -> _Step:
+    totals = {"last_seq": outcome.last_seq, "total_bytes": outcome.total_bytes}
+    error = {"error_code": outcome.error_code, "error_message": outcome.error_message}
+    step = _queued(run, "retrying", totals | error, pause_seconds=_pause_after(run))
+    return replace(step, details={"error": outcome.error_message})
+
+
+def _queued(run: Row[Any], word: str, values: Mapping[str, Any], *, pause_seconds: float) -> _Step:
+    nobodys = {"worker_id": None, "lease_until": None, "pid": None, "started_at": None}
+    return _Step(
+        run,
+        word,
+        {"status": RunStatus.QUEUED, "fence": run.fence + 1, **nobodys, **values},
+        {"status": TaskStatus.PENDING, "started_at": None},
+        pause_seconds=pause_seconds,
     )
 
 
-def _as_cancelled(outcome: Outcome, reason: str | None) -> Outcome:
-    return Outcome(
-        RunStatus.CANCELLED,
-        outcome.exit_code,
-        "TASK_CANCELLED",
-        reason,
-        last_seq=outcome.last_seq,
-        total_bytes=outcome.total_bytes,
-        sha256=outcome.sha256,
-    )
-
-
-def _requeue(tx: Tx, run: Row[Any], outcome: Outcome | None) -> None:
-    counted = outcome is not None
-    values: dict[str, Any] = {
-        "status": RunStatus.QUEUED,
-        "fence": run.fence + 1,
-        "attempt": run.attempt if counted else run.attempt - 1,
-        "worker_id": None,
-        "lease_until": None,
-        "pid": None,
-        "due_at": tx.now + (_pause_before(run.attempt + 1) if counted else timedelta(0)),
-    }
-    if outcome:
-        values |= {"last_seq": outcome.last_seq, "total_bytes": outcome.total_bytes}
-        values |= {"error_code": outcome.error_code, "error_message": outcome.error_message}
-    tx.execute(update(runs).where(runs.c.id == run.id).values(values))
-    if task := _task_of(tx, run):
-        kind = "task.retrying" if counted else "task.released"
-        error = outcome.error_message if outcome else None
-        _set_task(tx, kind, None, task, run.id, {"status": TaskStatus.PENDING}, error=error)
-    tx.hint("runs")
-
-
-def _pause_before(attempt: int) -> timedelta:
-    return timedelta(seconds=min(2.0 ** (attempt - 2), 300.0))
-
-
-def _conclude(
-    tx: Tx, run: Row[Any], outcome: Outcome, actor: Actor | None = None, **more: Any
-) -> None:
+def _concluded(tx: Tx, run: Row[Any], outcome: Outcome, more: Mapping[str, Any] = {}) -> _Step:
+    done = {"progress_percentage": 100} if outcome.status is RunStatus.COMPLETED else {}
     final = {
         "status": outcome.status,
+        "fence": run.fence + 1,
         "finished_at": tx.now,
         "lease_until": None,
         "exit_code": outcome.exit_code,
@@ -227,37 +239,95 @@ def _conclude(
         "total_bytes": outcome.total_bytes,
         "sha256": outcome.sha256,
     }
-    tx.execute(update(runs).where(runs.c.id == run.id).values(final | more))
-    if task := _task_of(tx, run):
-        values: dict[str, Any] = {"status": TaskStatus(outcome.status), "completed_at": tx.now}
-        if outcome.status is RunStatus.COMPLETED:
-            values["progress_percentage"] = 100
-        kind = f"task.{outcome.status}"
-        _set_task(tx, kind, actor, task, run.id, values, **_ending(outcome))
+    return _Step(
+        run,
+        outcome.status,
+        final | more,
+        {"status": TaskStatus(outcome.status), "completed_at": tx.now, **done},
+        {
+            "exit_code": outcome.exit_code,
+            "error_code": outcome.error_code,
+            "error": outcome.error_message,
+        },
+    )
+
+
+def _pause_after(run: Row[Any]) -> float:
+    """Seconds to wait before the next try: twice as long each time, and not all at one moment."""
+    first = run.options.get("retry_delay") or RETRY_DELAY_SECONDS
+    pause: float = min(first * 2.0 ** (run.attempt - 1), LONGEST_RETRY_DELAY_SECONDS)
+    return pause * random.uniform(0.5, 1.0)
+
+
+def _lost(run: Row[Any]) -> Outcome:
+    so_far = _so_far(run)
+    if run.cancel_asked_at:
+        return _as_cancelled(replace(so_far, exit_code=EXIT_CODE_OF_CANCELLED), run.cancel_reason)
+    gone = "The worker that carried out the run is gone"
+    return replace(so_far, error_code="WORKER_LOST", error_message=gone)
+
+
+def _so_far(run: Row[Any]) -> Outcome:
+    return Outcome(
+        RunStatus.FAILED,
+        exit_code=None,
+        last_seq=run.last_seq,
+        total_bytes=run.total_bytes,
+        sha256=run.sha256,
+    )
+
+
+def _as_cancelled(outcome: Outcome, reason: str | None) -> Outcome:
+    return replace(
+        outcome, status=RunStatus.CANCELLED, error_code="TASK_CANCELLED", error_message=reason
+    )
+
+
+def _locked(tx: Tx, run_ids: list[str]) -> Sequence[Row[Any]]:
+    """These runs, each with its task; nobody else changes them before we have committed."""
+    return tx.all(_LOCKED, {"ids": run_ids})
+
+
+def _take(tx: Tx, steps: Sequence[_Step]) -> None:
+    """Write these steps: one statement for each table, however many they are."""
+    if not steps:
+        return
+    tx.execute(_UPDATE_RUN, [_changed(step.run, _OF_RUN, step.values) for step in steps])
+    if delayed := [step for step in steps if step.pause_seconds is not None]:
+        pauses = [{"key": step.run.id, "pause": step.pause_seconds} for step in delayed]
+        tx.execute(_UPDATE_DUE, pauses)
+    if of_tasks := [step for step in steps if step.run.task_id]:
+        tx.execute(_UPDATE_TASK, [_changed_task(tx, step) for step in of_tasks])
+    events.tell_all(tx, [_fact(step) for step in steps])
+    if any(step.word != "started" for step in steps):
+        # A slot is free, or a run waits for one: who can claim should look.
+        tx.hint("runs")
+
+
+def _changed(run: Row[Any], columns: Iterable[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {"key": run.id, **{name: run._mapping[name] for name in columns}, **values}
+
+
+def _changed_task(tx: Tx, step: _Step) -> dict[str, Any]:
+    before = {name: step.run._mapping[f"task_{name}"] for name in _OF_TASK}
+    return {"key": step.run.task_id, **before, **step.task_values, "updated_at": tx.now}
+
+
+def _fact(step: _Step) -> Fact:
+    run = step.run
+    if run.task_id:
+        before = {name: run._mapping[f"task_{name}"] for name in ("title", *_OF_TASK)}
+        data = _news_of_task(before, step.task_values, step.details)
     else:
-        _tell_run(tx, f"run.{outcome.status}", actor, run, **_ending(outcome))
-    # A slot is free: who waits for one should look.
-    tx.hint("runs")
-
-
-def _ending(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "exit_code": outcome.exit_code,
-        "error_code": outcome.error_code,
-        "error": outcome.error_message,
-    }
-
-
-def _held(run_id: str, fence: int) -> tuple[Any, ...]:
-    return runs.c.id == run_id, runs.c.fence == fence, runs.c.status == RunStatus.RUNNING
-
-
-def _advance(tx: Tx, run_id: str, fence: int, values: Mapping[str, Any]) -> Row[Any] | None:
-    return tx.first(update(runs).where(*_held(run_id, fence)).values(values).returning(runs))
-
-
-def _task_of(tx: Tx, run: Row[Any]) -> Row[Any] | None:
-    return tx.first(select(tasks).where(tasks.c.id == run.task_id)) if run.task_id else None
+        data = dict(step.details)
+    return Fact(
+        kind=f"{'task' if run.task_id else 'run'}.{step.word}",
+        actor=step.actor,
+        project_id=run.project_id,
+        task_id=run.task_id,
+        run_id=run.id,
+        data=data,
+    )
 
 
 def _set_task(
@@ -270,21 +340,40 @@ def _set_task(
     **details: Any,
 ) -> None:
     tx.execute(update(tasks).where(tasks.c.id == task.id).values(**values, updated_at=tx.now))
-    now = dict(task._mapping) | dict(values)
-    started_at, completed_at = now["started_at"], now["completed_at"]
-    seconds = (completed_at - started_at).total_seconds() if started_at and completed_at else None
-    data = {
-        "title": now["title"],
-        "status": now["status"],
-        "progress_percentage": now["progress_percentage"],
-        "duration_seconds": seconds,
-        "details": {"old_value": task.status, "new_value": now["status"], **details},
-    }
+    data = _news_of_task(task._mapping, values, details)
     events.tell(
         tx, kind, actor, project_id=task.project_id, task_id=task.id, run_id=run_id, data=data
     )
 
 
-def _tell_run(tx: Tx, kind: str, actor: Actor | None, run: Row[Any], **data: Any) -> None:
-    events.tell(tx, kind, actor, project_id=run.project_id, task_id=run.task_id, run_id=run.id,
-                data=data)  # fmt: skip
+def _news_of_task(
+    before: Mapping[str, Any], values: Mapping[str, Any], details: Mapping[str, Any]
+) -> dict[str, Any]:
+    now = {**before, **values}
+    began, ended = now["started_at"], now["completed_at"]
+    return {
+        "title": now["title"],
+        "status": now["status"],
+        "progress_percentage": now["progress_percentage"],
+        "duration_seconds": (ended - began).total_seconds() if began and ended else None,
+        "details": {"old_value": before["status"], "new_value": now["status"], **details},
+    }
+
+
+_OF_TASK = ("status", "progress_percentage", "started_at", "completed_at")
+_OF_RUN = (
+    *("status", "fence", "attempt", "worker_id", "lease_until", "boot_id", "pid", "pid_started"),
+    *("started_at", "finished_at", "cancel_asked_at", "cancel_reason", "exit_code", "error_code"),
+    *("error_message", "last_seq", "total_bytes", "sha256"),
+)
+_LOCKED = (
+    select(runs, *(tasks.c[name].label(f"task_{name}") for name in ("title", *_OF_TASK)))
+    .outerjoin(tasks, tasks.c.id == runs.c.task_id)
+    .where(one_of(runs.c.id, bindparam("ids")))
+    # Always in this order, so that two that need the same runs never wait for each other.
+    .order_by(runs.c.id)
+    .with_for_update(of=runs)
+)
+_UPDATE_RUN = update(runs).where(runs.c.id == bindparam("key"))
+_UPDATE_DUE = _UPDATE_RUN.values(due_at=from_now("pause"))
+_UPDATE_TASK = update(tasks).where(tasks.c.id == bindparam("key"))

@@ -36,7 +36,6 @@ from sqlalchemy.types import TypeEngine
 from db.actors import Actor
 from db.errors import InvalidFormat
 
-
 LARGEST_INTEGER = 2**31 - 1
 
 

@@ -118,12 +118,13 @@ def create(
     """Open a project that its creator owns; returns its id."""
     actor.must(Permission.WRITE)
     project_id = new_id()
+    given = {} if settings is None else settings
     limits = {
         "max_tasks": DEFAULT_MAX_TASKS,
         "max_concurrent_tasks": DEFAULT_MAX_CONCURRENT_TASKS,
         "storage_limit": DEFAULT_STORAGE_LIMIT,
     } | _limits(resource_limits or {})
-    values = limits | _valid({"name": name, "description": description, "settings": settings or {}})
+    values = limits | _valid({"name": name, "description": description, "settings": given})
     tx.execute(
         insert(projects),
         values

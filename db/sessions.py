@@ -44,7 +44,7 @@ def create(
         "project_id": project_id,
         "user_id": actor.id,
         "status": SessionStatus.ACTIVE,
-        "settings": json_object("settings", dict(settings or {})),
+        "settings": json_object("settings", {} if settings is None else settings),
         "created_at": tx.now,
         "last_accessed_at": tx.now,
         "expires_at": tx.now + timedelta(seconds=lasts_seconds),

@@ -1,12 +1,11 @@
 """A small record of everything, in which nothing depends on when it is looked at."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Table, insert
+from sqlalchemy import FromClause, Table, insert
 
 from db import tables
 from db.actors import Actor
@@ -63,28 +62,19 @@ def at(minutes: float) -> datetime:
 
 def fill(tx: Tx) -> None:
     """Write the record into an empty database."""
-    _insert(tx, tables.users, _users())
-    _insert(tx, tables.projects, _projects())
-    _insert(tx, tables.members, _members())
-    _insert(tx, tables.tasks, _tasks())
-    _insert(tx, tables.task_tags, _tags())
-    _insert(tx, tables.task_dependencies, _dependencies())
-    _insert(tx, tables.runs, _runs())
-    _insert(tx, tables.chunks, _chunks())
-    _insert(tx, tables.events, _events())
-    _insert(tx, tables.sessions, _sessions())
+    for table, rows in ROWS.items():
+        for row in rows:
+            tx.execute(insert(table), _completed(table, row))
 
 
-def _insert(tx: Tx, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Insert rows; a required column that they do not name gets its type's empty value."""
-    for row in rows:
-        missing = {
-            column.name: column.type.python_type()
-            for column in table.c
-            if not (column.nullable or column.server_default or column.primary_key)
-            and column.name not in row
-        }
-        tx.execute(insert(table), [missing | row])
+def _completed(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with the empty value of its type in every required column that it does not name."""
+    required = (
+        column
+        for column in table.c
+        if not (column.nullable or column.server_default or column.primary_key)
+    )
+    return {column.name: column.type.python_type() for column in required} | dict(row)
 
 
 def _users() -> Iterable[dict[str, Any]]:
@@ -288,19 +278,15 @@ def _sessions() -> Iterable[dict[str, Any]]:
         }
 
 
-@dataclass(frozen=True)
-class Known:
-    """Ids that are worth asking for: of every kind, hidden and deleted rows among them."""
-
-    ids: Mapping[str, list[str]]
-
-
-KNOWN = Known(
-    {
-        "user": [actor.id for actor in (ADMIN, MEMBER, STRANGER, VIEWER)],
-        "project": [id_of("project", number) for number in range(1, 7)],
-        "task": [id_of("task", number) for number in range(1, TASKS + 1)],
-        "run": [id_of("run", number) for number in range(1, 13)],
-        "session": [id_of("session", number) for number in range(1, 13)],
-    }
-)
+ROWS: Mapping[FromClause, list[dict[str, Any]]] = {
+    tables.users: list(_users()),
+    tables.projects: list(_projects()),
+    tables.members: list(_members()),
+    tables.tasks: list(_tasks()),
+    tables.task_tags: list(_tags()),
+    tables.task_dependencies: list(_dependencies()),
+    tables.runs: list(_runs()),
+    tables.chunks: list(_chunks()),
+    tables.events: list(_events()),
+    tables.sessions: list(_sessions()),
+}
