@@ -59,6 +59,7 @@ def serve(
     shown = "localhost" if host in ("127.0.0.1", "0.0.0.0") else host  # noqa: S104 - only compared
     address = f"http://{shown}:{listener.getsockname()[1]}"
     server = Server(config, app, f"Ready. GraphiQL: {address}/graphql  REST: {address}/docs")
+    _end_quietly()
     server.run(sockets=[listener])
     if not server.started:
         raise typer.Exit(1)
@@ -195,11 +196,20 @@ async def _make_first(database: Database, settings: Settings) -> None:
         print(f"First start: sign in as {settings.admin_username} with password {password}")
 
 
+def _end_quietly() -> None:
+    """uvicorn raises the signal that stopped it once more: stopping when told to is no failure."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+
+
 def _listener(host: str, port: int) -> sockets.socket:
     try:
-        return sockets.create_server((host, port), reuse_port=False, backlog=2048)
+        listener = sockets.create_server((host, port), backlog=2048)
     except OSError as error:
         _stop(f"Can't listen on {host}:{port}: {error.strerror}")
+    # Connections inherit it: no answer waits for the acknowledgement of the one before.
+    listener.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
+    return listener
 
 
 def _checked(step: Any) -> Any:

@@ -19,6 +19,7 @@ class Actor:
     id: str
     username: str
     role: Role
+    is_premium: bool = False
 
     @property
     def is_admin(self) -> bool:

@@ -1,43 +1,81 @@
 """How workers take runs, keep them, and take over those of workers that are gone."""
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, bindparam, insert, select, text, update
+from sqlalchemy import Row, Select, insert, select, text, update
 
 from db import lifecycle
+from db.clock import from_now
 from db.engine import Tx
 from db.ids import new_id
+from db.lifecycle import Report
+from db.listing import one_of
 from db.tables import runs, workers
-from db.types import RunStatus, UtcDateTime
+from db.types import RunStatus
 
 LEASE_SECONDS = 20.0
 BEAT_SECONDS = 5.0
 MOST_RUNS_OF_A_USER = 10
 SHARE_SECONDS = 60
 """How much later a run's turn comes for each run of the same project that is running already."""
+MOST_RESCUED_AT_ONCE = 100
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What came of a turn: the runs whose reports were accepted, and those that were claimed."""
+
+    accepted: set[str]
+    claimed: Sequence[Row[Any]]
+
+
+def turn(tx: Tx, worker_id: str, reports: Sequence[Report], most: int) -> Turn:
+    """Record how a worker's runs go, and give it up to `most` new ones: one commit for both."""
+    accepted = lifecycle.record(tx, reports)
+    return Turn(accepted, claim(tx, worker_id, most) if most else [])
 
 
 def claim(tx: Tx, worker_id: str, most: int) -> Sequence[Row[Any]]:
     """Take the best `most` runs that are due, for a worker; exact, however many claim at once."""
-    if tx.dialect_name == "postgresql":
-        # A statement of its own: only the next one then sees what the lock's last holder did.
-        tx.execute(text("SELECT pg_advisory_xact_lock(727274)"))
-    claimed = [row.id for row in tx.all(_CLAIM, _claim_parameters(tx, worker_id, most))]
-    if not claimed:
-        return []
+    queue_up(tx)
+    values = {
+        "most": most,
+        "worker_id": worker_id,
+        "lease": LEASE_SECONDS,
+        "share": SHARE_SECONDS * 1_000_000,
+        "per_user": MOST_RUNS_OF_A_USER,
+    }
+    claimed = tx.all(_CLAIM[tx.dialect_name], values)
     # RETURNING keeps no order; the best comes first.
-    return tx.all(select(runs).where(runs.c.id.in_(claimed)).order_by(runs.c.rank, runs.c.id))
+    return sorted(claimed, key=lambda run: (run.rank, run.id))
 
 
-def beat(tx: Tx, worker_id: str) -> dict[str, bool]:
-    """Renew the leases of a worker: its runs, and whether each is asked to be cancelled."""
-    tx.execute(update(workers).where(workers.c.id == worker_id).values(seen_at=tx.now))
+def queue_up(tx: Tx) -> None:
+    """Have everyone else who claims, or changes many queued runs, wait until we have committed.
+
+    On PostgreSQL it has to be a statement of its own: only the next one then sees what the last
+    one before us did. On SQLite whoever writes is alone.
+    """
+    if tx.dialect_name == "postgresql":
+        tx.execute(_GATE)
+
+
+def beat(tx: Tx, worker_id: str, run_ids: Sequence[str]) -> dict[str, bool]:
+    """Renew a worker's leases on these runs: those it still holds, and whether to cancel each.
+
+    What it holds without knowing, because the answer to its claim was lost, is not renewed: such a
+    run is rescued when its lease is over.
+    """
+    tx.execute(update(workers).where(workers.c.id == worker_id).values(seen_at=from_now(0)))
+    if not run_ids:
+        return {}
+    theirs = select(runs.c.id).where(one_of(runs.c.id, run_ids), *_held_by(worker_id))
     held = tx.all(
         update(runs)
-        .where(runs.c.worker_id == worker_id, runs.c.status == RunStatus.RUNNING)
-        .values(lease_until=tx.now + timedelta(seconds=LEASE_SECONDS))
+        .where(runs.c.id.in_(theirs.order_by(runs.c.id).with_for_update()))
+        .values(lease_until=from_now(LEASE_SECONDS))
         .returning(runs.c.id, runs.c.cancel_asked_at)
     )
     return {row.id: row.cancel_asked_at is not None for row in held}
@@ -45,27 +83,19 @@ def beat(tx: Tx, worker_id: str) -> dict[str, bool]:
 
 def rescue_expired(tx: Tx) -> int:
     """Give every run whose lease is over its next state; returns how many there were."""
-    late = select(runs).where(runs.c.status == RunStatus.RUNNING, runs.c.lease_until < tx.now)
-    return _rescue(tx, late)
+    return _rescue(tx, (runs.c.status == RunStatus.RUNNING, runs.c.lease_until < from_now(0)))
 
 
 def runs_of(tx: Tx, worker_id: str) -> Sequence[Row[Any]]:
     """The runs that a worker holds."""
-    theirs = (runs.c.status == RunStatus.RUNNING, runs.c.worker_id == worker_id)
-    return tx.all(select(runs).where(*theirs))
-
-
-def rescue_of(tx: Tx, worker_id: str) -> int:
-    """Give every run of a worker that is known to be dead its next state."""
-    theirs = select(runs).where(runs.c.status == RunStatus.RUNNING, runs.c.worker_id == worker_id)
-    return _rescue(tx, theirs)
+    return tx.all(select(runs).where(*_held_by(worker_id)))
 
 
 def enlist(tx: Tx, host: str, boot_id: str, pid: int, pid_started: int, concurrency: int) -> str:
     """Record a worker that begins to serve; returns its id."""
     worker_id = new_id()
     tx.execute(
-        insert(workers),
+        insert(workers).values(started_at=from_now(0), seen_at=from_now(0)),
         {
             "id": worker_id,
             "host": host,
@@ -73,15 +103,15 @@ def enlist(tx: Tx, host: str, boot_id: str, pid: int, pid_started: int, concurre
             "pid": pid,
             "pid_started": pid_started,
             "concurrency": concurrency,
-            "started_at": tx.now,
-            "seen_at": tx.now,
         },
     )
     return worker_id
 
 
 def dismiss(tx: Tx, worker_id: str) -> None:
-    """Forget a worker that serves no more."""
+    """Forget a worker that serves no more, and give what it still holds its next state."""
+    while _rescue(tx, _held_by(worker_id)):
+        pass
     tx.execute(workers.delete().where(workers.c.id == worker_id))
 
 
@@ -90,35 +120,35 @@ def workers_on(tx: Tx, host: str) -> Sequence[Row[Any]]:
     return tx.all(select(workers).where(workers.c.host == host))
 
 
-def _rescue(tx: Tx, which: Any) -> int:
-    found = tx.all(which.with_for_update(skip_locked=True))
-    for run in found:
-        lifecycle.rescue(tx, run)
+def _held_by(worker_id: str) -> tuple[Any, ...]:
+    return runs.c.status == RunStatus.RUNNING, runs.c.worker_id == worker_id
+
+
+def _rescue(tx: Tx, which: tuple[Any, ...]) -> int:
+    found = [row.id for row in tx.all(_free(which))]
+    if found:
+        lifecycle.rescue(tx, found)
     return len(found)
 
 
-def _claim_parameters(tx: Tx, worker_id: str, most: int) -> dict[str, Any]:
-    return {
-        "most": most,
-        "worker_id": worker_id,
-        "now": tx.now,
-        "lease_until": tx.now + timedelta(seconds=LEASE_SECONDS),
-        "share": SHARE_SECONDS * 1_000_000,
-        "per_user": MOST_RUNS_OF_A_USER,
-    }
+def _free(which: tuple[Any, ...]) -> Select[Any]:
+    """Runs that nobody else is changing at this moment."""
+    chosen = select(runs.c.id).where(*which).order_by(runs.c.id).limit(MOST_RESCUED_AT_ONCE)
+    return chosen.with_for_update(skip_locked=True)
 
 
 # The n best runs can only be in the n buckets with the best heads. So: walk the buckets by index,
 # look at the head of each lane of each, keep the n best buckets, take up to n runs of each of
 # their lanes, and of those the n best. A bucket's running runs push its next ones back.
 _READY = """
-    r.status = 'queued' AND r.bucket = {bucket} AND r.lane = l.name AND r.due_at <= :now
+    r.status = 'queued' AND r.bucket = {bucket} AND r.lane = l.name AND r.due_at <= {now}
     AND NOT EXISTS (
       SELECT 1 FROM task_dependencies d JOIN tasks t ON t.id = d.depends_on_task_id
       WHERE d.task_id = r.task_id AND d.dependency_type = 'blocks'
         AND t.status <> 'completed' AND t.deleted_at IS NULL)
+    ORDER BY r.rank, r.id
 """
-_CLAIM_SQL = f"""
+_CLAIM_SQL = """
 WITH RECURSIVE bucket(id) AS (
   SELECT (SELECT min(bucket) FROM runs WHERE status = 'queued')
   UNION ALL
@@ -132,32 +162,57 @@ WITH RECURSIVE bucket(id) AS (
   FROM bucket LEFT JOIN projects p ON p.id = bucket.id LEFT JOIN busy ON busy.bucket = bucket.id
   WHERE bucket.id IS NOT NULL
     AND (p.id IS NULL OR (p.status <> 'archived' AND p.deleted_at IS NULL))
-), head AS (
+), head AS MATERIALIZED (
   SELECT open.id, open.running, open.free,
     (SELECT h.id FROM lanes l JOIN runs h ON h.id = (
-        SELECT r.id FROM runs r WHERE {_READY.format(bucket="open.id")}
-        ORDER BY r.rank, r.id LIMIT 1)
+        SELECT r.id FROM runs r WHERE {ready_in_open} LIMIT 1)
      WHERE l.paused_at IS NULL ORDER BY h.rank, h.id LIMIT 1) AS best
   FROM open WHERE open.free > 0
-), near AS (
+), near AS MATERIALIZED (
   SELECT head.id, head.running, head.free FROM head JOIN runs h ON h.id = head.best
   ORDER BY h.rank + CAST(:share AS bigint) * head.running, h.id LIMIT :most
 ), candidate AS (
   SELECT c.id, c.rank, near.free, near.running,
     row_number() OVER (PARTITION BY near.id ORDER BY c.rank, c.id) AS place
-  FROM near CROSS JOIN lanes l JOIN runs c ON c.id IN (
-    SELECT r.id FROM runs r WHERE {_READY.format(bucket="near.id")}
-    ORDER BY r.rank, r.id LIMIT :most)
+  FROM near CROSS JOIN lanes l {each_ready_in_near}
   WHERE l.paused_at IS NULL
 ), chosen AS (
   SELECT id FROM candidate WHERE place <= free
   ORDER BY rank + CAST(:share AS bigint) * (running + place - 1), id LIMIT :most
 )
 UPDATE runs SET status = 'running', attempt = attempt + 1, fence = fence + 1,
-  worker_id = :worker_id, claimed_at = :now, lease_until = :lease_until
+  worker_id = :worker_id, claimed_at = {now}, lease_until = {lease_until}
 WHERE id IN (SELECT id FROM chosen) AND status = 'queued'
-RETURNING id
-"""  # noqa: S608 - nothing but words of ours
-_CLAIM = text(_CLAIM_SQL).bindparams(
-    bindparam("now", type_=UtcDateTime), bindparam("lease_until", type_=UtcDateTime)
-)
+RETURNING {columns}
+"""
+_WORDS: Mapping[str, Mapping[str, str]] = {
+    "postgresql": {
+        "now": "statement_timestamp()",
+        "lease_until": "statement_timestamp() + CAST(:lease AS float) * INTERVAL '1 second'",
+        "each": "CROSS JOIN LATERAL (SELECT r.id, r.rank FROM runs r WHERE {ready} LIMIT :most) c",
+    },
+    "sqlite": {
+        "now": "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'",
+        "lease_until": (
+            "strftime('%Y-%m-%dT%H:%M:%f', 'now', :lease || ' seconds') || '000Z'"
+        ),
+        "each": "CROSS JOIN runs c ON c.id IN (SELECT r.id FROM runs r WHERE {ready} LIMIT :most)",
+    },
+}
+
+
+def _claim_in(words: Mapping[str, str]) -> Any:
+    near = _READY.format(bucket="near.id", now=words["now"])
+    sql = _CLAIM_SQL.format(
+        now=words["now"],
+        lease_until=words["lease_until"],
+        ready_in_open=_READY.format(bucket="open.id", now=words["now"]),
+        each_ready_in_near=words["each"].format(ready=near),
+        columns=", ".join(runs.c.keys()),
+    )
+    # A colon before a letter would be a parameter.
+    return text(sql.replace("%H:%M:%", r"%H\:%M\:%")).columns(*runs.c)
+
+
+_CLAIM = {dialect: _claim_in(words) for dialect, words in _WORDS.items()}
+_GATE = text("SELECT pg_advisory_xact_lock(727274)")

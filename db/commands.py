@@ -1,6 +1,7 @@
 """Commands of their own: runs that belong to no task."""
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 
 from db import events, lifecycle, projects, runs
 from db.actors import Actor
@@ -8,6 +9,7 @@ from db.engine import Tx
 from db.errors import InvalidFormat
 from db.types import Lane, Permission, RunnerName
 from db.validation import json_object, text
+from db.variables import VariableRefused, check_variables
 
 
 def execute(
@@ -53,11 +55,20 @@ def cancel(tx: Tx, actor: Actor, run_id: str, reason: str | None = None) -> None
 
 
 def _directory(path: str | None) -> str | None:
-    return text("working_directory", path, longest=4096) if path is not None else None
+    """A path; that it leads nowhere else is seen to where it is opened."""
+    if path is None:
+        return None
+    if ".." in PurePosixPath(path).parts:
+        raise InvalidFormat("working_directory", "Must not contain ..")
+    return text("working_directory", path, longest=4096)
 
 
 def _environment(variables: Mapping[str, str]) -> dict[str, str]:
     for name, value in json_object("environment", variables).items():
         if not isinstance(value, str):
             raise InvalidFormat(f"environment.{name}", "Must be text")
+    try:
+        check_variables(variables)
+    except VariableRefused as refused:
+        raise InvalidFormat(f"environment.{refused.name}", refused.issue) from None
     return dict(variables)

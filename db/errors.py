@@ -46,7 +46,7 @@ class AccountDisabled(Problem):
 
 
 class Invalid(Problem):
-    """Invalid input data."""
+    """Invalid input data"""
 
     code = "VALIDATION_ERROR"
 
@@ -55,7 +55,7 @@ class Invalid(Problem):
 
 
 class RequiredField(Invalid):
-    """Invalid input data."""
+    """Invalid input data"""
 
     code = "VALIDATION_REQUIRED_FIELD"
 
@@ -64,7 +64,7 @@ class RequiredField(Invalid):
 
 
 class InvalidFormat(Invalid):
-    """Invalid input data."""
+    """Invalid input data"""
 
     code = "VALIDATION_INVALID_FORMAT"
 
@@ -76,7 +76,7 @@ class Unstorable(Problem):
 
 
 class ValueTooLong(Invalid):
-    """Invalid input data."""
+    """Invalid input data"""
 
     code = "VALIDATION_VALUE_TOO_LONG"
 
@@ -85,7 +85,7 @@ class ValueTooLong(Invalid):
 
 
 class ValueTooShort(Invalid):
-    """Invalid input data."""
+    """Invalid input data"""
 
     code = "VALIDATION_VALUE_TOO_SHORT"
 

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from db import projects
 from db.actors import Actor
+from db.clock import from_now
 from db.engine import Tx
 from db.errors import ResourceNotFound, TaskAlreadyRunning
 from db.ids import new_id
@@ -120,12 +121,11 @@ def enqueue(
         "max_attempts": max_attempts,
         "fence": 0,
         "enqueued_at": tx.now,
-        "due_at": tx.now,
         "last_seq": 0,
         "total_bytes": 0,
     }
     try:
-        tx.execute(insert(runs), values)
+        tx.execute(_INSERT, values)
     except IntegrityError:
         raise TaskAlreadyRunning(task_id=task_id) from None
     tx.hint("runs")
@@ -196,3 +196,6 @@ def _wait_behind(tx: Tx, ahead: int) -> timedelta:
     slots_in_all = max(known.slots, 1)
     rounds = max(ahead + known.busy - slots_in_all + 1, 0) / slots_in_all
     return timedelta(seconds=float(known.mean or 0) * rounds)
+
+
+_INSERT = insert(runs).values(due_at=from_now(0))

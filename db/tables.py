@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -25,6 +27,7 @@ from db.types import (
     Json,
     Lane,
     MemberRole,
+    NotificationLevel,
     ProjectStatus,
     Role,
     RunnerName,
@@ -79,6 +82,7 @@ users = Table(
     Column("avatar_url", String(2000)),
     Column("password_hash", Text, nullable=False),
     *_word("role", Role),
+    Column("is_premium", Boolean, nullable=False, server_default=false()),
     Column("token_version", Integer, nullable=False, server_default="1"),
     Column("preferences", Json, nullable=False),
     _at("created_at", required=True),
@@ -182,6 +186,7 @@ events = Table(
     Index(None, "task_id", "seq"),
     Index(None, "project_id", "tx", "seq"),
     Index(None, "tx", "seq"),
+    _partial("ix_events_session", "session_id IS NOT NULL", "session_id", "seq"),
 )
 
 runs = Table(
@@ -236,6 +241,7 @@ runs = Table(
     Index(None, "task_id", "enqueued_at", "id"),
     Index(None, "project_id", "enqueued_at", "id"),
     Index(None, "user_id", "enqueued_at", "id"),
+    _partial("ix_runs_finished", "finished_at IS NOT NULL", "finished_at"),
 )
 
 chunks = Table(
@@ -284,4 +290,40 @@ sessions = Table(
     _at("expires_at", required=True),
     _at("deleted_at"),
     Index(None, "user_id", "created_at", "id"),
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("id", Id, primary_key=True),
+    # Whom it is for; null for everyone.
+    _refers("user_id", "users.id"),
+    *_word("level", NotificationLevel),
+    Column("title", String(200), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("actions", Json, nullable=False),
+    _refers("created_by", "users.id", required=True),
+    _at("created_at", required=True),
+    _at("expires_at", required=True),
+    Index(None, "expires_at"),
+)
+
+notification_receipts = Table(
+    "notification_receipts",
+    metadata,
+    Column("user_id", Id, ForeignKey("users.id"), primary_key=True),
+    Column("notification_id", Id, ForeignKey("notifications.id"), primary_key=True),
+    _at("acknowledged_at", required=True),
+)
+
+# One row, for as long as the system is in maintenance mode.
+maintenance = Table(
+    "maintenance",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    _at("since_at", required=True),
+    Column("message", Text),
+    _at("until_at"),
+    _refers("started_by", "users.id", required=True),
+    CheckConstraint("id = 1", name="one_row"),
 )

@@ -125,6 +125,15 @@ class SessionStatus(StrEnum):
     CLOSED = "closed"
 
 
+class NotificationLevel(StrEnum):
+    """How much a notification matters."""
+
+    INFO = "info"
+    SUCCESS = "success"
+    WARNING = "warning"
+    ERROR = "error"
+
+
 class DependencyType(StrEnum):
     """How a task depends on another: `blocks` keeps it from running until the other completes."""
 

@@ -16,7 +16,7 @@ from db.validation import text
 
 
 def actor_of(user: Row[Any]) -> Actor:
-    return Actor(user.id, user.username, Role(user.role))
+    return Actor(user.id, user.username, Role(user.role), user.is_premium)
 
 
 def create(

@@ -33,6 +33,7 @@ from strawberry.types.arguments import convert_arguments
 from db.errors import Problem
 from graph.bounds import check_bounds
 from graph.leaves import Leaves
+from graph.plain_text import check_variables, holds_nul
 from graph.plans import Plan, Unplanned
 from graph.selections import NotPlannable
 
@@ -131,6 +132,10 @@ class Executor:
 
     async def execute(self, prepared: Prepared, variables: dict[str, Any], context: Any) -> Answer:
         """Carry out a query or a mutation: by its plan, else by the reference."""
+        try:
+            check_variables(variables)
+        except Problem as problem:
+            return Answer(None, [problem_shown(problem, context.request_id)])
         if plan := self._plan_of(prepared):
             try:
                 data, errors = await plan.run(variables, context)
@@ -164,6 +169,11 @@ class Executor:
         self, prepared: Prepared, variables: dict[str, Any], context: Any
     ) -> AsyncGenerator[Answer, None]:
         """Carry out a subscription: an answer for each event, until it ends or is closed."""
+        try:
+            check_variables(variables)
+        except Problem as problem:
+            yield Answer(None, [problem_shown(problem, context.request_id)])
+            return
         results = subscribe(
             self.schema,
             prepared.document,
@@ -213,6 +223,8 @@ class Executor:
         try:
             if len(text) > LONGEST_DOCUMENT:
                 raise GraphQLError(f"The document is longer than {LONGEST_DOCUMENT} characters")
+            if holds_nul(text):
+                raise GraphQLError("The document must not contain NUL")
             document = parse(text, max_tokens=MOST_TOKENS)
             check_bounds(document)
             operation = _chosen(document, operation_name)
