@@ -39,6 +39,33 @@ class Settings(BaseSettings):
     """The administrator of the first start; without a password one is generated and printed."""
 
     rate_limit_enabled: bool = True
+    rate_limit_anonymous: int = Field(default=100, ge=1)
+    """Requests a minute of one address, as long as nobody is signed in."""
+
+    rate_limit_user: int = Field(default=200, ge=1)
+    """Requests a minute of one user."""
+
+    rate_limit_premium: int = Field(default=500, ge=1)
+    """Requests a minute of one premium user."""
+
+    rate_limit_login: int = Field(default=10, ge=1)
+    """Attempts a minute to sign in as one user from one address."""
+
+    trusted_proxies: list[str] = []
+    """Addresses or networks of proxies whose `X-Forwarded-For` is believed; others' is ignored."""
+
+    max_requests_in_flight: int = Field(default=1000, ge=1)
+    """How many requests this process answers at once; further ones get `SYSTEM_OVERLOADED`."""
+
+    websocket_connections_per_user: int = Field(default=50, ge=1)
+    """How many WebSockets one user may have open on this process."""
+
+    queue_max_size: int = Field(default=10_000, ge=1)
+    """How many runs may wait in one lane; what is enqueued beyond that gets `QUEUE_FULL`."""
+
+    environment: str = "production"
+    """What this installation is called in `/api/system/info`."""
+
     worker_concurrency: int = Field(default=8, ge=0, le=1000)
     """How many runs this process carries out at once; 0 leaves them to `claude-cli-api work`."""
 
@@ -47,6 +74,9 @@ class Settings(BaseSettings):
 
     session_seconds: int = Field(default=2 * 3600, ge=60)
     """How long a user session lives after its last use."""
+
+    default_timeout_seconds: int | None = Field(default=None, ge=1)
+    """What a run may take that names no timeout of its own; by default as long as it wants."""
 
     stop_grace_seconds: float = Field(default=5.0, ge=0)
     """What a cancelled process gets between SIGTERM and SIGKILL."""

@@ -13,7 +13,6 @@ from db.ids import new_id
 from db.lifecycle import Report
 from db.listing import one_of
 from db.tables import runs, workers
-from db.types import RunStatus
 
 LEASE_SECONDS = 20.0
 BEAT_SECONDS = 5.0
@@ -83,7 +82,7 @@ def beat(tx: Tx, worker_id: str, run_ids: Sequence[str]) -> dict[str, bool]:
 
 def rescue_expired(tx: Tx) -> int:
     """Give every run whose lease is over its next state; returns how many there were."""
-    return _rescue(tx, (runs.c.status == RunStatus.RUNNING, runs.c.lease_until < from_now(0)))
+    return _rescue(tx, (lifecycle.IS_RUNNING, runs.c.lease_until < from_now(0)))
 
 
 def runs_of(tx: Tx, worker_id: str) -> Sequence[Row[Any]]:
@@ -121,7 +120,7 @@ def workers_on(tx: Tx, host: str) -> Sequence[Row[Any]]:
 
 
 def _held_by(worker_id: str) -> tuple[Any, ...]:
-    return runs.c.status == RunStatus.RUNNING, runs.c.worker_id == worker_id
+    return lifecycle.IS_RUNNING, runs.c.worker_id == worker_id
 
 
 def _rescue(tx: Tx, which: tuple[Any, ...]) -> int:
@@ -193,9 +192,7 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
     },
     "sqlite": {
         "now": "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'",
-        "lease_until": (
-            "strftime('%Y-%m-%dT%H:%M:%f', 'now', :lease || ' seconds') || '000Z'"
-        ),
+        "lease_until": ("strftime('%Y-%m-%dT%H:%M:%f', 'now', :lease || ' seconds') || '000Z'"),
         "each": "CROSS JOIN runs c ON c.id IN (SELECT r.id FROM runs r WHERE {ready} LIMIT :most)",
     },
 }
@@ -210,8 +207,7 @@ def _claim_in(words: Mapping[str, str]) -> Any:
         each_ready_in_near=words["each"].format(ready=near),
         columns=", ".join(runs.c.keys()),
     )
-    # A colon before a letter would be a parameter.
-    return text(sql.replace("%H:%M:%", r"%H\:%M\:%")).columns(*runs.c)
+    return text(sql).columns(*runs.c)
 
 
 _CLAIM = {dialect: _claim_in(words) for dialect, words in _WORDS.items()}

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import orjson
 from sqlalchemy import Connection, CursorResult, Dialect, Executable, Row
@@ -53,6 +53,13 @@ class Tx:
 Unit = Callable[Concatenate[Tx, P], T]
 
 
+class Connections(NamedTuple):
+    """How many connections are in use, and how many are open for the next who needs one."""
+
+    active: int
+    idle: int
+
+
 class Database(ABC):
     """One database, for the life of a process."""
 
@@ -68,6 +75,10 @@ class Database(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Let go of every connection."""
+
+    @abstractmethod
+    def connections(self) -> Connections:
+        """The connections of this process, over all its pools."""
 
     async def write(self, unit: Unit[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `unit(tx, …)` as one transaction; return what it returns, once it is committed.

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, select, update
+from sqlalchemy import Row, Select, bindparam, literal_column, select, update
 
 from db import events
 from db.actors import Actor
@@ -18,6 +18,9 @@ from db.tables import runs, task_dependencies, tasks
 from db.types import DependencyType, Lane, RunStatus, TaskStatus
 
 ACTIVE = (RunStatus.QUEUED, RunStatus.RUNNING)
+# Spelled out, not parameters: only so are partial indexes used.
+IS_RUNNING = runs.c.status == literal_column("'running'")
+IS_ACTIVE = runs.c.status.in_([literal_column("'queued'"), literal_column("'running'")])
 EXIT_CODE_OF_CANCELLED = -15
 RETRY_DELAY_SECONDS = 1.0
 LONGEST_RETRY_DELAY_SECONDS = 300.0
@@ -70,7 +73,7 @@ Report = Begun | Ended | Released
 
 def active_run(tx: Tx, task_id: str) -> Row[Any] | None:
     """The task's queued or running run."""
-    return tx.first(select(runs).where(runs.c.task_id == task_id, runs.c.status.in_(ACTIVE)))
+    return tx.first(select(runs).where(runs.c.task_id == task_id, IS_ACTIVE))
 
 
 def last_run(tx: Tx, task_id: str) -> Row[Any] | None:
@@ -107,6 +110,12 @@ def record_cancelled(tx: Tx, actor: Actor, task: Row[Any], reason: str | None) -
     _set_task(tx, "task.cancelled", actor, task, None, values, reason=reason)
 
 
+def record_moved(tx: Tx, actor: Actor, task: Row[Any], run: Row[Any], lane: Lane) -> None:
+    """A task's queued run waits in another lane."""
+    lanes = {"field": "queue", "old_value": run.lane, "new_value": lane}
+    _set_task(tx, "task.prioritized", actor, task, run.id, {}, **lanes)
+
+
 def record(tx: Tx, reports: Sequence[Report]) -> set[str]:
     """Write down how runs go, all at once; answers the runs of which it was accepted.
 
@@ -135,13 +144,20 @@ def cancel(tx: Tx, actor: Actor, run: Row[Any], reason: str | None) -> None:
         raise Invalid("status", "The run has come to its end already", status=run.status)
     asked = {"cancel_asked_at": tx.now, "cancel_reason": reason}
     if run.status == RunStatus.QUEUED:
-        ended = _concluded(tx, run, _as_cancelled(_so_far(run), reason), asked)
-        _take(tx, [replace(ended, actor=actor)])
+        _take(tx, [_cancelled(tx, actor, run, asked)])
     elif not run.cancel_asked_at:
         tx.execute(update(runs).where(runs.c.id == run.id).values(asked))
         events.tell(tx, "run.cancel_asked", actor, project_id=run.project_id, task_id=run.task_id,
                     run_id=run.id, data={"reason": reason})  # fmt: skip
         tx.hint(f"worker:{run.worker_id}")
+
+
+def cancel_queued(tx: Tx, actor: Actor, run_ids: list[str], reason: str) -> int:
+    """Cancel those of these runs that still wait; returns how many they were."""
+    asked = {"cancel_asked_at": tx.now, "cancel_reason": reason}
+    waiting = [run for run in _locked(tx, run_ids) if run.status == RunStatus.QUEUED]
+    _take(tx, [_cancelled(tx, actor, run, asked) for run in waiting])
+    return len(waiting)
 
 
 def rescue(tx: Tx, run_ids: Iterable[str]) -> None:
@@ -227,7 +243,7 @@ def _queued(run: Row[Any], word: str, values: Mapping[str, Any], *, pause_second
 
 def _concluded(tx: Tx, run: Row[Any], outcome: Outcome, more: Mapping[str, Any] = {}) -> _Step:
     done = {"progress_percentage": 100} if outcome.status is RunStatus.COMPLETED else {}
-    final = {
+    final: dict[str, Any] = {
         "status": outcome.status,
         "fence": run.fence + 1,
         "finished_at": tx.now,
@@ -242,7 +258,7 @@ def _concluded(tx: Tx, run: Row[Any], outcome: Outcome, more: Mapping[str, Any] 
     return _Step(
         run,
         outcome.status,
-        final | more,
+        {**final, **more},
         {"status": TaskStatus(outcome.status), "completed_at": tx.now, **done},
         {
             "exit_code": outcome.exit_code,
@@ -250,6 +266,11 @@ def _concluded(tx: Tx, run: Row[Any], outcome: Outcome, more: Mapping[str, Any] 
             "error": outcome.error_message,
         },
     )
+
+
+def _cancelled(tx: Tx, actor: Actor, run: Row[Any], asked: Mapping[str, Any]) -> _Step:
+    outcome = _as_cancelled(_so_far(run), asked["cancel_reason"])
+    return replace(_concluded(tx, run, outcome, asked), actor=actor)
 
 
 def _pause_after(run: Row[Any]) -> float:
@@ -340,7 +361,7 @@ def _set_task(
     **details: Any,
 ) -> None:
     tx.execute(update(tasks).where(tasks.c.id == task.id).values(**values, updated_at=tx.now))
-    data = _news_of_task(task._mapping, values, details)
+    data = _news_of_task(task._asdict(), values, details)
     events.tell(
         tx, kind, actor, project_id=task.project_id, task_id=task.id, run_id=run_id, data=data
     )

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from db.bus import Bus
-from db.engine import Database, Tx, json_text
+from db.engine import Connections, Database, Tx, json_text
 from db.errors import DatabaseUnavailable, Unstorable
 from db.statements import Reading
 
@@ -52,6 +52,12 @@ class PostgresDatabase(Database):
     async def close(self) -> None:
         await self._plain.close()
         await self._engine.dispose()
+
+    def connections(self) -> Connections:
+        pool: Any = self._engine.pool
+        idle = self._plain.get_idle_size()
+        active = self._plain.get_size() - idle
+        return Connections(pool.checkedout() + active, pool.checkedin() + idle)
 
     async def rows(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, func, insert, or_, select, true
+from sqlalchemy import ColumnElement, Row, and_, func, insert, literal, or_, select, true
 from sqlalchemy.exc import IntegrityError
 
 from db import projects
 from db.actors import Actor
 from db.clock import from_now
 from db.engine import Tx
-from db.errors import ResourceNotFound, TaskAlreadyRunning
+from db.errors import QueueFull, ResourceNotFound, TaskAlreadyRunning
 from db.ids import new_id
 from db.listing import Filter, Listing, one_of, seconds_between
 from db.tables import runs, workers
@@ -143,9 +143,25 @@ class Place:
     estimated_start_at: datetime
 
 
-def placed(tx: Tx, unit: Callable[..., str], *args: Any) -> Place:
-    """Enqueue a task's run by `unit`; the estimate is by how long runs took lately."""
-    run_id = unit(tx, *args)
+def bounded(tx: Tx, most: int, unit: Callable[..., str], /, *args: Any, **kwargs: Any) -> str:
+    """Enqueue a run by `unit`. Raises `QueueFull` when more than `most` then wait in its lane."""
+    run_id = unit(tx, *args, **kwargs)
+    lane = select(runs.c.lane).where(runs.c.id == run_id).scalar_subquery()
+    waiting = select(runs.c.lane, func.count().label("size")).where(
+        runs.c.status == literal(str(RunStatus.QUEUED), literal_execute=True), runs.c.lane == lane
+    )
+    found = tx.first(waiting.group_by(runs.c.lane))
+    if found and found.size > most:
+        raise QueueFull(queue=found.lane, max_size=most)
+    return run_id
+
+
+def placed(tx: Tx, most: int, unit: Callable[..., str], *args: Any) -> Place:
+    """Enqueue a task's run by `unit`, within the bound of its lane.
+
+    The estimate is by how long runs took lately. Raises `QueueFull`.
+    """
+    run_id = bounded(tx, most, unit, *args)
     run = tx.first(
         select(runs.c.task_id, runs.c.number, places_ahead().label("ahead")).where(
             runs.c.id == run_id

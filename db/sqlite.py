@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, Executable, QueuePool, Row, create_en
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from db.bus import Bus
-from db.engine import Database, Tx, json_text
+from db.engine import Connections, Database, Tx, json_text
 from db.errors import DatabaseUnavailable
 from db.statements import Reading
 
@@ -60,6 +60,12 @@ class SqliteDatabase(Database):
         self._reading.dispose()
         self._writing.dispose()
 
+    def connections(self) -> Connections:
+        pools: list[Any] = [self._reading.pool, self._writing.pool]
+        active = sum(pool.checkedout() for pool in pools)
+        # One more is kept for what is quickly read.
+        return Connections(active, 1 + sum(pool.checkedin() for pool in pools))
+
     async def rows(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
     ) -> Sequence[Row[Any]]:
@@ -67,7 +73,10 @@ class SqliteDatabase(Database):
             with self._reading.connect() as connection:
                 return connection.execute(statement, parameters).all()
 
-        return await asyncio.get_running_loop().run_in_executor(self._readers, read)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._readers, read)
+        except DBAPIError as error:
+            raise _explained(error) from error
 
     async def read(self, reading: Callable[[], Reading[T]]) -> T:
         """Read within the event loop what is quickly read, as most is; the rest in a thread."""

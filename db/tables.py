@@ -21,9 +21,12 @@ from sqlalchemy import (
 )
 
 from db.types import (
+    AgentMode,
+    ApprovalStatus,
     Bytes,
     DependencyType,
     Id,
+    InputKind,
     Json,
     Lane,
     MemberRole,
@@ -37,6 +40,7 @@ from db.types import (
     TaskStatus,
     UtcDateTime,
 )
+from db.words import Words
 
 metadata = MetaData(
     naming_convention={
@@ -145,6 +149,7 @@ tasks = Table(
     Index(None, "project_id", "status"),
     Index(None, "status", "created_at", "id"),
     Index(None, "assigned_to", "created_at", "id"),
+    Index(None, "created_by", "created_at", "id"),
 )
 
 task_tags = Table(
@@ -166,6 +171,16 @@ task_dependencies = Table(
     UniqueConstraint("task_id", "depends_on_task_id"),
     CheckConstraint("task_id <> depends_on_task_id", name="not_itself"),
     Index(None, "depends_on_task_id"),
+)
+
+# What can be searched of tasks and projects, by their ids. The index over it is made by the
+# migration: GIN on PostgreSQL; on SQLite the table `search`, which triggers keep.
+documents = Table(
+    "documents",
+    metadata,
+    Column("seq", BigSerial, primary_key=True, autoincrement=True),
+    Column("id", Id, nullable=False, unique=True),
+    Column("words", Words, nullable=False),
 )
 
 events = Table(
@@ -230,6 +245,13 @@ runs = Table(
     Column("last_seq", Integer, nullable=False),
     Column("total_bytes", BigInteger, nullable=False),
     Column("sha256", String(64)),
+    # The agent's own name for its conversation: ours to resume it by, never our key.
+    Column("agent_session_id", String(64)),
+    Column("agent_model", String(100)),
+    Column("agent_event_seq", Integer, nullable=False, server_default="0"),
+    # What the run may spend at most, once it has been granted that.
+    Column("granted_micros", BigInteger),
+    _at("inbox_closed_at"),
     CheckConstraint(
         "(status IN ('queued', 'running')) = (finished_at IS NULL)", name="finished_iff_final"
     ),
@@ -273,6 +295,8 @@ workers = Table(
     Column("pid", Integer, nullable=False),
     Column("pid_started", BigInteger, nullable=False),
     Column("concurrency", Integer, nullable=False),
+    # Which agents it found: name to path and version.
+    Column("agents", Json),
     _at("started_at", required=True),
     _at("seen_at", required=True),
 )
@@ -316,14 +340,104 @@ notification_receipts = Table(
     _at("acknowledged_at", required=True),
 )
 
-# One row, for as long as the system is in maintenance mode.
+# One row that is always there.
 maintenance = Table(
     "maintenance",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    _at("since_at", required=True),
+    _at("since_at"),
     Column("message", Text),
     _at("until_at"),
-    _refers("started_by", "users.id", required=True),
+    _refers("started_by", "users.id"),
     CheckConstraint("id = 1", name="one_row"),
+)
+
+# What an agent told of a run, in its order.
+agent_events = Table(
+    "agent_events",
+    metadata,
+    Column("run_id", Id, ForeignKey("runs.id"), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String(32), nullable=False),
+    Column("data", Json, nullable=False),
+    _at("at", required=True),
+)
+
+# What people say to an agent while it runs.
+agent_inputs = Table(
+    "agent_inputs",
+    metadata,
+    Column("run_id", Id, ForeignKey("runs.id"), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    *_word("kind", InputKind),
+    Column("text", Text),
+    _refers("user_id", "users.id", required=True),
+    _at("at", required=True),
+    _at("taken_at"),
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _refers("run_id", "runs.id", required=True),
+    _refers("task_id", "tasks.id"),
+    _refers("project_id", "projects.id"),
+    Column("tool", String(200), nullable=False),
+    Column("input", Json, nullable=False),
+    Column("description", Text),
+    # The same call of the same run, however often the agent asks.
+    Column("fingerprint", String(64), nullable=False),
+    # The agent's own name for the latest time it asked.
+    Column("request_id", String(64), nullable=False),
+    *_word("status", ApprovalStatus),
+    _at("asked_at", required=True),
+    _at("expires_at", required=True),
+    _at("answered_at"),
+    _refers("answered_by", "users.id"),
+    Column("reason", Text),
+    _at("delivered_at"),
+    Index(None, "run_id", "asked_at", "id"),
+    Index(None, "project_id", "asked_at", "id"),
+    Index(None, "asked_at", "id"),
+    _partial("ix_approvals_pending", "status = 'pending'", "expires_at"),
+)
+
+agent_policies = Table(
+    "agent_policies",
+    metadata,
+    Column("project_id", Id, ForeignKey("projects.id"), primary_key=True),
+    # Null is as the server is set.
+    Column("mode", String(16)),
+    Column("allowed_tools", Json, nullable=False),
+    Column("denied_tools", Json, nullable=False),
+    Column("model", String(100)),
+    Column("micros_per_run", BigInteger),
+    Column("micros_per_day", BigInteger),
+    Column("micros_per_month", BigInteger),
+    _at("updated_at", required=True),
+    _refers("updated_by", "users.id", required=True),
+    CheckConstraint(f"mode IN {tuple(map(str, AgentMode))}", name="mode"),
+)
+
+# What agents have cost. It outlives the runs, so that no budget is renewed by deleting one.
+spendings = Table(
+    "spendings",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("run_id", Id, nullable=False),
+    Column("task_id", Id),
+    Column("project_id", Id),
+    Column("user_id", Id, nullable=False),
+    Column("model", String(100), nullable=False),
+    _at("at", required=True),
+    Column("turns", Integer, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cache_tokens", BigInteger, nullable=False),
+    Column("cost_micros", BigInteger, nullable=False),
+    Index(None, "run_id"),
+    Index(None, "task_id"),
+    Index(None, "project_id", "at"),
+    Index(None, "user_id", "at"),
 )

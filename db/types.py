@@ -125,6 +125,34 @@ class SessionStatus(StrEnum):
     CLOSED = "closed"
 
 
+class AgentMode(StrEnum):
+    """What an agent may do by itself: only read, edit files of its project (and ask for the rest),
+    ask for everything, or whatever it likes.
+    """
+
+    READ_ONLY = "read_only"
+    ACCEPT_EDITS = "accept_edits"
+    ASK = "ask"
+    BYPASS = "bypass"
+
+
+class ApprovalStatus(StrEnum):
+    """Where a permission request stands; withdrawn is what the agent does not need any more."""
+
+    PENDING = "pending"
+    ALLOWED = "allowed"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+
+
+class InputKind(StrEnum):
+    """What people do to an agent that runs: say something, or stop its turn."""
+
+    MESSAGE = "message"
+    INTERRUPT = "interrupt"
+
+
 class NotificationLevel(StrEnum):
     """How much a notification matters."""
 

@@ -5,6 +5,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import jwt
@@ -48,17 +49,21 @@ class Passwords:
     def __init__(self, hasher: PasswordHash | None = None) -> None:
         self._hasher = hasher or PasswordHash.recommended()
         self._limiter: CapacityLimiter | None = None
-        self._decoy = self._hasher.hash(new_id())
 
     async def hash(self, password: str) -> str:
         return await to_thread.run_sync(self._hasher.hash, password, limiter=self._few())
 
     async def verify(self, password: str, hashed: str | None) -> bool:
         """True when it is the password; takes as long for a user that does not exist."""
-        right = await to_thread.run_sync(
-            self._hasher.verify, password, hashed or self._decoy, limiter=self._few()
-        )
+        right = await to_thread.run_sync(self._is_right, password, hashed, limiter=self._few())
         return right and hashed is not None
+
+    def _is_right(self, password: str, hashed: str | None) -> bool:
+        return self._hasher.verify(password, hashed or self._decoy)
+
+    @cached_property
+    def _decoy(self) -> str:
+        return self._hasher.hash(new_id())
 
     def _few(self) -> CapacityLimiter:
         self._limiter = self._limiter or CapacityLimiter(2)

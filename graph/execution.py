@@ -47,6 +47,8 @@ OPERATIONS = Counter(
 MOST_PREPARED = 1024
 MOST_TOKENS = 5_000
 LONGEST_DOCUMENT = 100_000
+# The schema has no @defer and @stream: their rules, a third of the work, have nothing to find.
+RULES = [rule for rule in specified_rules if not rule.__name__.startswith("DeferStream")]
 
 
 class Refused(Exception):
@@ -136,16 +138,18 @@ class Executor:
             check_variables(variables)
         except Problem as problem:
             return Answer(None, [problem_shown(problem, context.request_id)])
+        executor = "reference"
         if plan := self._plan_of(prepared):
             try:
                 data, errors = await plan.run(variables, context)
+            except NotPlannable:
+                pass
             except Unplanned:
-                OPERATIONS.labels(_label(prepared), "fallback").inc()
+                executor = "fallback"
             else:
                 OPERATIONS.labels(_label(prepared), "plan").inc()
                 return Answer(data, [_shown(error, context.request_id) for error in errors])
-        else:
-            OPERATIONS.labels(_label(prepared), "reference").inc()
+        OPERATIONS.labels(_label(prepared), executor).inc()
         return await self.execute_by_reference(prepared, variables, context)
 
     async def execute_by_reference(
@@ -232,7 +236,7 @@ class Executor:
             raise Refused([error]) from None
         except RecursionError:
             raise Refused([GraphQLError("The document is nested too deeply")]) from None
-        if errors := validate(self.schema, document, specified_rules, max_errors=20):
+        if errors := validate(self.schema, document, RULES, max_errors=20):
             raise Refused(errors)
         return Prepared(
             operation.name.value if operation.name else None,

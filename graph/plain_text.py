@@ -1,6 +1,6 @@
 """Text that every database can keep: it holds no NUL."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from db.errors import InvalidFormat
@@ -21,16 +21,18 @@ def holds_nul(document: str) -> bool:
 
 
 def _paths_to_nul(value: Any) -> Iterator[tuple[str, ...]]:
-    if isinstance(value, str):
-        if "\0" in value:
-            yield ()
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            if "\0" in name:
-                yield (name.replace("\0", "�"),)
-            for path in _paths_to_nul(item):
-                yield (name, *path)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            for path in _paths_to_nul(item):
-                yield (str(index), *path)
+    if isinstance(value, str) and "\0" in value:
+        yield ()
+    for name, part in _parts(value):
+        if "\0" in name:
+            yield (name.replace("\0", "\N{REPLACEMENT CHARACTER}"),)
+        for path in _paths_to_nul(part):
+            yield (name, *path)
+
+
+def _parts(value: Any) -> Iterable[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return value.items()
+    if isinstance(value, list):
+        return ((str(place), part) for place, part in enumerate(value))
+    return ()

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import orjson
+import structlog
 from graphql import (
     FieldNode,
     GraphQLError,
@@ -32,7 +33,11 @@ from graph.readings import GotReading, ListedReading
 from graph.roots import Changed, Got, Listed
 from graph.selections import NotPlannable, Selected, Selections
 
+log = structlog.get_logger(__name__)
+
 MOST_VARIANTS = 32
+EXPECTED = (Problem, GraphQLError, LookupError, ValueError)
+"""What is wrong with a request, and not with its plan: the row is not there, a value can't be."""
 
 Arguments = Mapping[str, Any]
 Convert = Callable[[Any, dict[str, Any]], dict[str, Any]]
@@ -59,32 +64,33 @@ class Plan:
         self._leaves = leaves
         self._convert = convert
         self._flags = _directive_variables(prepared)
-        self._variants: OrderedDict[tuple[bool, ...], list[_Root]] = OrderedDict()
+        self._variants: OrderedDict[tuple[bool, ...], list[_Root] | str] = OrderedDict()
         self._is_mutation = prepared.type is OperationType.MUTATION
         if not self._flags:
             self._variant({})
 
-    async def run(self, given: dict[str, Any], context: Any) -> "tuple[bytes, list[GraphQLError]]":
+    async def run(self, given: dict[str, Any], context: Any) -> tuple[bytes | None, list[GraphQLError]]:
         """The JSON of `data`, and the errors of a mutation.
 
-        Raises `Unplanned` when the reference has to do it; then nothing has happened.
+        Raises `NotPlannable` when these variables select what a plan can't do, `Unplanned` when the
+        reference has to do it for another reason; then nothing has happened.
         """
         if context.actor is None:
             raise Unplanned
         variables = self._coerced(given)
         flags = {name: variables.coerced[name] for name in self._flags}
-        try:
-            roots = self._variant(flags)
-        except NotPlannable:
-            raise Unplanned from None
+        roots = self._variant(flags)
         if self._is_mutation:
             return await self._change(roots[0], variables, context)
-        readings = self._readings(roots, variables, context)
         try:
+            readings = [(root.key, root.begin(variables, context)) for root in roots]
             found = await context.database.read(lambda: _together(readings))
             return orjson.dumps(found, option=self._leaves.options), []
-        except (Problem, LookupError, TypeError, ValueError):
+        except EXPECTED:
             # The reference meets the same problem, and says so with path and place.
+            raise Unplanned from None
+        except Exception:
+            log.exception("a plan failed", request_id=context.request_id)
             raise Unplanned from None
 
     def _coerced(self, given: dict[str, Any]) -> Any:
@@ -94,41 +100,44 @@ class Plan:
             raise Unplanned
         return variables
 
-    def _readings(
-        self, roots: "list[_Root]", variables: Any, context: Any
-    ) -> list[tuple[str, Any]]:
-        try:
-            return [
-                (root.key, root.reading.begin(root.allowed(context).arguments(variables), context))
-                for root in roots
-            ]
-        except Problem:
-            raise Unplanned from None
-
     async def _change(
         self, root: "_Root", variables: Any, context: Any
-    ) -> tuple[bytes, list[GraphQLError]]:
-        arguments = root.arguments(variables)
+    ) -> tuple[bytes | None, list[GraphQLError]]:
         try:
-            root.allowed(context)
+            arguments = root.arguments(variables)
+        except GraphQLError:
+            raise Unplanned from None
+        try:
+            root.check(context)
             info = SimpleNamespace(context=context)
             id_ = await root.source.function(None, info, **arguments)
             reading = root.reading.begin({"id": id_}, context)
             shown = await context.database.read(reading)
         except Exception as error:  # noqa: BLE001 - as any resolver's, it becomes part of the answer
             located = GraphQLError(str(error), root.node, path=[root.key], original_error=error)
-            return b"null", [located]
+            return None, [located]
         return orjson.dumps({root.key: shown}, option=self._leaves.options), []
 
     def _variant(self, flags: Mapping[str, bool]) -> "list[_Root]":
+        """The root fields under these values of the directives' variables."""
         key = tuple(flags.values())
         if key not in self._variants:
             self._variants[key] = self._compiled(flags)
             if len(self._variants) > MOST_VARIANTS:
                 self._variants.popitem(last=False)
-        return self._variants[key]
+        found = self._variants[key]
+        if isinstance(found, str):
+            raise NotPlannable(found)
+        return found
 
-    def _compiled(self, flags: Mapping[str, bool]) -> "list[_Root]":
+    def _compiled(self, flags: Mapping[str, bool]) -> "list[_Root] | str":
+        """The root fields, or why there is no plan for them."""
+        try:
+            return self._roots(flags)
+        except NotPlannable as reason:
+            return str(reason)
+
+    def _roots(self, flags: Mapping[str, bool]) -> "list[_Root]":
         operation = self._prepared.operation
         parent = self._schema.get_root_type(operation.operation)
         assert parent is not None
@@ -176,11 +185,15 @@ class _Root:
         self._permissions = [asked.permission for asked in self._definition.permission_classes]
         self._constant = None if _has_variables(node) else self._converted(None)
 
-    def allowed(self, context: Any) -> "_Root":
+    def begin(self, variables: Any, context: Any) -> Callable[[], Any]:
+        """What reads this field, for an actor who may ask for it."""
+        self.check(context)
+        return self.reading.begin(self.arguments(variables), context)
+
+    def check(self, context: Any) -> None:
         """Raises the problem of an actor who may not ask for this."""
         for permission in self._permissions:
             context.signed_in.must(permission)
-        return self
 
     def arguments(self, variables: Any) -> Arguments:
         return self._converted(variables) if self._constant is None else self._constant

@@ -16,7 +16,7 @@ from graph.nouns import NOUNS
 from graph.pages import Asked, Lists
 from graph.roots import Changed, Got, Listed
 from graph.selections import NotPlannable, Selected
-from graph.shapes import Cells, Level
+from graph.shapes import Cells, Level, objects
 
 MOST_FORMS = 64
 
@@ -222,8 +222,7 @@ class _Form:
         keys = [key for key, _ in parts]
 
         def build(found: _Found) -> Any:
-            columns = [part(found) for _, part in parts]
-            return [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
+            return objects(keys, [part(found) for _, part in parts], found.cells.height)
 
         return build
 

@@ -75,7 +75,8 @@ class Execution:
 
 async def executed(info: Info, unit: Callable[..., str], *args: Any) -> Execution:
     """Enqueue by `unit`, and say where in the queue the run then is."""
-    place = await info.context.write(runs.placed, unit, *args)
+    most = info.context.services.settings.queue_max_size
+    place = await info.context.write(runs.placed, most, unit, *args)
     return Execution(
         task_id=strawberry.ID(place.task_id),
         execution_id=strawberry.ID(place.run_id),
@@ -130,8 +131,9 @@ class RunMutation:
         chosen = values_of(input)
         chosen.pop("stream_output", None)
         chosen["timeout_seconds"] = chosen.pop("timeout", None)
+        most = info.context.services.settings.queue_max_size
         run_id = await info.context.write(
-            commands.execute, info.context.signed_in, priority=priority, **chosen
+            runs.bounded, most, commands.execute, info.context.signed_in, priority=priority, **chosen
         )
         await stream.settled(info.context, run_id, WAIT_FOR_START_SECONDS, begun=True)
         return run_id

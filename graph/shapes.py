@@ -201,9 +201,14 @@ class Shape:
     def build(self, cells: Cells) -> list[dict[str, Any]]:
         if not cells.height:
             return []
-        keys = self._keys
-        columns = [build(cells) for build in self._builds]
-        return [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
+        return objects(self._keys, [build(cells) for build in self._builds], cells.height)
+
+
+def objects(keys: Sequence[str], columns: Sequence[Values], height: int) -> list[dict[str, Any]]:
+    """An object for each row of these columns."""
+    if not keys:
+        return [{} for _ in range(height)]
+    return [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 class _Related:

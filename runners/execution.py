@@ -2,15 +2,15 @@
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Row, select
 
-from db import lifecycle
 from db.engine import Database
-from db.lifecycle import Outcome
+from db.lifecycle import Begun, Outcome
 from db.tables import tasks
 from db.types import RunnerName, RunStatus
 from runners import claude, shell
@@ -36,9 +36,15 @@ class Execution:
     """One claimed run, in the hands of this worker."""
 
     def __init__(
-        self, database: Database, settings: Settings, backend: Backend, run: Row[Any]
+        self,
+        database: Database,
+        settings: Settings,
+        backend: Backend,
+        run: Row[Any],
+        report: Callable[[Begun], Awaitable[bool]],
     ) -> None:
         self.stopped: Stop | None = None
+        self._report = report
         self._database = database
         self._settings = settings
         self._backend = backend
@@ -46,8 +52,8 @@ class Execution:
         self._stop_asked = asyncio.Event()
 
     def stop(self, reason: Stop) -> None:
-        """Have the run stopped; the first reason counts."""
-        self.stopped = self.stopped or reason
+        """Have the run stopped; the first reason counts, but what is lost is lost."""
+        self.stopped = reason if reason is Stop.LOST else self.stopped or reason
         self._stop_asked.set()
 
     async def carry_out(self) -> Outcome:
@@ -61,9 +67,12 @@ class Execution:
             return _failed(unable.exit_code, str(unable), recorder, may_retry=False)
         except (OSError, ValueError) as error:
             return _failed(shell.EXIT_NOT_EXECUTABLE, f"Can't start: {error}", recorder)
-        if await self._begin(process):
-            await self._attend(process, recorder, prompt)
-        return self._outcome(await process.wait(), recorder)
+        try:
+            if await self._begin(process):
+                await self._attend(process, recorder, prompt)
+            return self._outcome(await process.wait(), recorder)
+        finally:
+            await process.stop(0)
 
     async def _prepared(self) -> tuple[Spec, bytes | None]:
         if self._run.runner == RunnerName.SHELL:
@@ -96,20 +105,22 @@ class Execution:
     async def _begin(self, process: Process) -> bool:
         """Let it begin, once the record knows which process it is."""
         identity = process.identity
-        known = await self._database.write(
-            lifecycle.start,
-            self._run.id,
-            self._run.fence,
-            identity.boot_id,
-            identity.pid,
-            identity.started_ticks,
+        known = await self._report(
+            Begun(
+                self._run.id,
+                self._run.fence,
+                identity.boot_id,
+                identity.pid,
+                identity.started_ticks,
+            )
         )
-        if known:
-            process.begin()
-        else:
+        if not known:
             self.stop(Stop.LOST)
+        if self.stopped:
             await process.stop(0)
-        return known
+        else:
+            process.begin()
+        return self.stopped is None
 
     async def _attend(self, process: Process, recorder: Recorder, prompt: bytes | None) -> None:
         stopping = asyncio.create_task(self._stop_when_due(process), name="run stops")
@@ -130,19 +141,24 @@ class Execution:
 
     async def _stop_when_due(self, process: Process) -> None:
         try:
-            async with asyncio.timeout(self._run.timeout_seconds):
+            async with asyncio.timeout(self._timeout_seconds):
                 await self._stop_asked.wait()
         except TimeoutError:
             self.stop(Stop.TIMED_OUT)
         grace = 0.0 if self.stopped is Stop.LOST else self._settings.stop_grace_seconds
         await process.stop(grace)
 
+    @property
+    def _timeout_seconds(self) -> int | None:
+        chosen: int | None = self._run.timeout_seconds
+        return chosen or self._settings.default_timeout_seconds
+
     def _outcome(self, exit_code: int, recorder: Recorder) -> Outcome:
         match self.stopped:
             case Stop.CANCELLED | Stop.DRAINED | Stop.LOST:
                 return Outcome(RunStatus.CANCELLED, exit_code, **_totals(recorder))
             case Stop.TIMED_OUT:
-                message = f"Took longer than {self._run.timeout_seconds} s"
+                message = f"Took longer than {self._timeout_seconds} s"
                 return _failed(exit_code, message, recorder, code="TASK_TIMEOUT")
         if exit_code == 0:
             return Outcome(RunStatus.COMPLETED, 0, **_totals(recorder))

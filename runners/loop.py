@@ -25,14 +25,17 @@ class Loop:
         work: Callable[[], Awaitable[object]],
     ) -> None:
         self._name = name
-        self._bus = bus
-        self._topics = topics
         self._seconds = seconds
         self._work = work
         self._task: asyncio.Task[None] | None = None
+        self._listener = bus.listen(*topics)
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._live(), name=self._name)
+
+    def wake(self) -> None:
+        """Have the work done once more, now or when it is done with what it is at."""
+        self._listener.wake()
 
     async def stop(self) -> None:
         """Stop at once, even within the work; safe to call twice, or without a start."""
@@ -42,7 +45,7 @@ class Loop:
 
     async def _live(self) -> None:
         pause = 0.1
-        with self._bus.listen(*self._topics) as listener:
+        with self._listener:
             while True:
                 try:
                     await self._work()
@@ -52,4 +55,4 @@ class Loop:
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
                 # Not all at the same moment, however many workers there are.
-                await listener.wait(self._seconds * random.uniform(0.8, 1.2))
+                await self._listener.wait(self._seconds * random.uniform(0.8, 1.2))

@@ -4,18 +4,19 @@ import asyncio
 import contextlib
 import os
 import platform
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import structlog
 from sqlalchemy import Row
 
-from db import claims, lifecycle
+from db import claims
 from db.engine import Database
 from db.errors import DatabaseUnavailable
-from db.lifecycle import Outcome
-from runners.execution import Execution, Stop
+from db.lifecycle import Ended, Outcome, Released, Report
+from db.types import RunStatus
+from runners.execution import EXECUTION_FAILED, Execution, Stop
+from runners.journal import Entry, Journal
 from runners.loop import Loop
 from runners.process import Backend
 from runners.survivors import Identity, identify, is_alive
@@ -27,7 +28,8 @@ POLL_SECONDS = 1.0
 RESCUE_SECONDS = 5.0
 SELF_FENCE_SECONDS = 15.0
 """Without a renewed lease for this long, our runs may be another worker's: we stop them."""
-RETRY_SECONDS = 0.5
+LAST_WORDS_SECONDS = 5.0
+"""What the record gets, when we stop, to take down how the last runs ended."""
 
 
 class Worker:
@@ -39,7 +41,11 @@ class Worker:
         self._backend = backend
         self._executions: dict[str, Execution] = {}
         self._carrying: set[asyncio.Task[None]] = set()
-        self._renewed_at = 0.0
+        self._turns = Loop("worker turns", database.bus, ("runs",), POLL_SECONDS, self._take_turns)
+        self._journal = Journal(self._turns.wake)
+        self._fuse: asyncio.TimerHandle | None = None
+        self._free = settings.worker_concurrency
+        self._claims = True
         self.id = ""
 
     @contextlib.asynccontextmanager
@@ -47,24 +53,25 @@ class Worker:
         """Work for as long as the block lasts; then drain, and leave no process behind."""
         self.id = await self._enlist()
         bus = self._database.bus
-        loops = [
-            Loop("worker claims", bus, ("runs",), POLL_SECONDS, self._claim),
-            Loop("worker beats", bus, (f"worker:{self.id}",), claims.BEAT_SECONDS, self._beat),
-            Loop("worker rescues", bus, (), RESCUE_SECONDS, self._rescue),
-        ]
-        claiming, beating, rescuing = loops
-        self._renewed_at = time.monotonic()
+        beats = Loop("worker beats", bus, (f"worker:{self.id}",), claims.BEAT_SECONDS, self._beat)
+        rescues = Loop("worker rescues", bus, (), RESCUE_SECONDS, self._rescue)
+        loops = (self._turns, beats, rescues)
+        self._put_off_fuse(asyncio.get_running_loop().time() + SELF_FENCE_SECONDS)
         for loop in loops:
             loop.start()
         try:
             yield
         finally:
-            await claiming.stop()
+            self.stop_claiming()
             await self._drain()
-            await beating.stop()
-            await rescuing.stop()
+            for loop in loops:
+                await loop.stop()
             with contextlib.suppress(DatabaseUnavailable):
                 await self._database.write(claims.dismiss, self.id)
+
+    def stop_claiming(self) -> None:
+        """Take no new runs from now on."""
+        self._claims = False
 
     async def _enlist(self) -> str:
         """Join the workers; those of this machine that died without a word are buried first."""
@@ -84,63 +91,92 @@ class Worker:
     async def _bury(self, worker: Row[Any]) -> None:
         for run in await self._database.write(claims.runs_of, worker.id):
             await self._backend.sweep(run.id)
-        await self._database.write(claims.rescue_of, worker.id)
         await self._database.write(claims.dismiss, worker.id)
 
-    async def _claim(self) -> None:
-        while free := self._settings.worker_concurrency - len(self._carrying):
-            claimed = await self._database.write(claims.claim, self.id, free)
-            for run in claimed:
-                carrying = asyncio.create_task(self._carry(run), name=f"run {run.id}")
-                self._carrying.add(carrying)
-                carrying.add_done_callback(self._carried)
-            if len(claimed) < free:
+    async def _take_turns(self) -> None:
+        """Record what the runs report and claim others in their place, until there is no more."""
+        while True:
+            entries = self._journal.take()
+            freed = sum(entry.is_last for entry in entries)
+            room = self._free + freed if self._claims else 0
+            if not (entries or room):
+                return
+            claimed = await self._turn(entries, room)
+            self._free += freed - len(claimed)
+            if len(claimed) < room and not self._journal:
                 return
 
-    def _carried(self, carrying: "asyncio.Task[None]") -> None:
-        self._carrying.discard(carrying)
-        self._database.bus.hint(["runs"])
-        if not carrying.cancelled() and (error := carrying.exception()):
-            log.error("a run was not carried out", exc_info=error)
+    async def _turn(self, entries: Sequence[Entry], room: int) -> Sequence[Row[Any]]:
+        reports = [entry.report for entry in entries]
+        try:
+            turn = await self._database.write(claims.turn, self.id, reports, room)
+        except BaseException:
+            self._journal.put_back(entries)
+            raise
+        for entry in entries:
+            entry.answer(entry.report.run_id in turn.accepted)
+        for run in turn.claimed:
+            carrying = asyncio.create_task(self._carry(run), name=f"run {run.id}")
+            self._carrying.add(carrying)
+            carrying.add_done_callback(self._carrying.discard)
+        return turn.claimed
 
     async def _carry(self, run: Row[Any]) -> None:
-        execution = Execution(self._database, self._settings, self._backend, run)
+        execution = Execution(
+            self._database, self._settings, self._backend, run, self._journal.report
+        )
         self._executions[run.id] = execution
         try:
-            outcome = await execution.carry_out()
+            if last := await self._carried_out(run, execution):
+                await self._journal.report(last)
+            else:
+                self._free += 1
+                self._turns.wake()
         finally:
             del self._executions[run.id]
-        await self._conclude(run, execution, outcome)
 
-    async def _conclude(self, run: Row[Any], execution: Execution, outcome: Outcome) -> None:
-        """Record how a run ended; as long as its lease lasts when the database is not there."""
-        while execution.stopped is not Stop.LOST:
-            try:
-                if execution.stopped is Stop.DRAINED:
-                    await self._database.write(lifecycle.release, run.id, run.fence)
-                else:
-                    await self._database.write(lifecycle.finish, run.id, run.fence, outcome)
-            except DatabaseUnavailable:
-                if time.monotonic() - self._renewed_at > SELF_FENCE_SECONDS:
-                    return
-                await asyncio.sleep(RETRY_SECONDS)
-            else:
-                return
+    async def _carried_out(self, run: Row[Any], execution: Execution) -> Report | None:
+        """Carry a run out; what is to be said of it then, if it is still ours."""
+        try:
+            outcome = await execution.carry_out()
+        except DatabaseUnavailable:
+            return Released(run.id, run.fence)
+        except Exception:
+            log.exception("a run was not carried out", run_id=run.id)
+            await self._backend.sweep(run.id)
+            message = "The server failed to carry it out"
+            outcome = Outcome(RunStatus.FAILED, None, EXECUTION_FAILED, message)
+        match execution.stopped:
+            case Stop.LOST:
+                return None
+            case Stop.DRAINED:
+                return Released(run.id, run.fence)
+            case _:
+                return Ended(run.id, run.fence, outcome)
 
     async def _beat(self) -> None:
-        try:
-            held = await self._database.write(claims.beat, self.id)
-        except DatabaseUnavailable:
-            if time.monotonic() - self._renewed_at > SELF_FENCE_SECONDS:
-                for execution in self._executions.values():
-                    execution.stop(Stop.LOST)
-            raise
-        self._renewed_at = time.monotonic()
-        for run_id, execution in self._executions.items():
+        began = asyncio.get_running_loop().time()
+        watched = dict(
+            self._executions
+        )  # A run that is claimed meanwhile may not be in the answer.
+        async with asyncio.timeout(claims.BEAT_SECONDS):
+            held = await self._database.write(claims.beat, self.id, list(watched))
+        self._put_off_fuse(began + SELF_FENCE_SECONDS)
+        for run_id, execution in watched.items():
             if run_id not in held:
                 execution.stop(Stop.LOST)
             elif held[run_id]:
                 execution.stop(Stop.CANCELLED)
+
+    def _put_off_fuse(self, until: float) -> None:
+        if self._fuse:
+            self._fuse.cancel()
+        self._fuse = asyncio.get_running_loop().call_at(until, self._let_go)
+
+    def _let_go(self) -> None:
+        log.warning("the leases were not renewed: what runs here is stopped")
+        for execution in self._executions.values():
+            execution.stop(Stop.LOST)
 
     async def _rescue(self) -> None:
         if rescued := await self._database.write(claims.rescue_expired):
@@ -152,4 +188,11 @@ class Worker:
             await asyncio.wait(self._carrying, timeout=self._settings.drain_seconds)
         for execution in self._executions.values():
             execution.stop(Stop.DRAINED)
+        if self._carrying:
+            patience = self._settings.stop_grace_seconds + LAST_WORDS_SECONDS
+            await asyncio.wait(self._carrying, timeout=patience)
+        for carrying in self._carrying:
+            carrying.cancel()
         await asyncio.gather(*self._carrying, return_exceptions=True)
+        if self._fuse:
+            self._fuse.cancel()

@@ -5,6 +5,7 @@ import pytest
 pytest_plugins = [
     "tests.fixtures.sqlite",
     "tests.fixtures.postgres",
+    "tests.fixtures.databases",
     "tests.fixtures.valkey",
     "tests.fixtures.server",
 ]

@@ -26,6 +26,7 @@ from sqlalchemy import Column
 
 from db import tables
 from db.listing import Listing, Order
+from graph.execution import Prepared
 from graph.nouns import NOUNS, SOURCE
 from graph.roots import Changed, Got, Listed
 from tests.graph.world import ROWS, id_of
@@ -50,7 +51,7 @@ def queries(schema: GraphQLSchema) -> st.SearchStrategy[Request]:
     assert schema.query_type
     planned = _sourced(schema.query_type, Got | Listed)
     names = [*planned, *planned, *planned, "viewer", "__typename", "__schema"]
-    return _requests(schema, "query", schema.query_type, names, st.integers(1, 3))
+    return _requests(schema, "query", schema.query_type, names, st.sampled_from((1, 1, 1, 2, 3)))
 
 
 def mutations(schema: GraphQLSchema) -> st.SearchStrategy[Request]:
@@ -58,6 +59,16 @@ def mutations(schema: GraphQLSchema) -> st.SearchStrategy[Request]:
     assert schema.mutation_type
     names = _sourced(schema.mutation_type, Changed)
     return _requests(schema, "mutation", schema.mutation_type, names, st.just(1))
+
+
+def variables_of(prepared: Prepared) -> st.SearchStrategy[Mapping[str, Any]]:
+    """Values for the variables of a document of ours."""
+    required, optional = {}, {}
+    for name, variable in prepared.variables.items():
+        is_required = isinstance(variable.type, GraphQLNonNull) and not variable.has_default
+        values = _values(variable.type, name, WORDS)
+        (required if is_required else optional)[name] = values
+    return st.fixed_dictionaries(required, optional=optional)
 
 
 def _requests(
@@ -252,7 +263,7 @@ def _cursors(listing: Listing) -> dict[str, list[str]]:
 
 def _ids(table: Any) -> list[str]:
     """The ids of a table, hidden and deleted rows among them, and two that nobody has."""
-    return [*(row["id"] for row in ROWS.get(table, ())), id_of("task", 999), "no id"]
+    return [*(row["id"] for row in ROWS.get(table, ())), id_of("task", 999)]
 
 
 WORDS: Words = {
@@ -261,16 +272,18 @@ WORDS: Words = {
     "assigned_to": _ids(tables.users),
     "created_by": _ids(tables.users),
     "user_id": _ids(tables.users),
-    "first": [1, 2, 3, 5, 10, 100, 0, 101],
-    "last": [1, 2, 3, 5, 10, 100, 0, 101],
-    "page": [1, 2, 3, 1000, 0],
-    "page_size": [1, 2, 5, 10, 100, 0, 101],
+    "run_id": _ids(tables.runs),
+    "command_id": _ids(tables.runs),
+    "session_id": _ids(tables.sessions),
+    "first": [5, 1, 2, 3, 10, 20, 100, 0],
+    "last": [5, 1, 2, 3, 10, 20, 100, 101],
+    "page": [1, 1, 2, 3, 1000, 0],
+    "page_size": [5, 1, 2, 10, 20, 100, 0],
     "priority": [0, 10, 20, 100, 101, -1],
     "search": ["alpha", "ÄPFEL", "%", "_", "/", "'", "t", ""],
     "tags": ["red", "größe", "a,b", "", "x"],
     "max_tasks": [1, 1000, 0],
     "max_concurrent_tasks": [1, 1000, 0],
-    "lasts_seconds": [60],
 }
 SCALARS: Mapping[str, Sequence[Any]] = {
     "ID": _ids(tables.tasks),
@@ -316,7 +329,7 @@ def _present(type_: Any, name: str, words: Words) -> st.SearchStrategy[Any]:
             )
         case GraphQLEnumType():
             names = [key for key in type_.values if key.upper() not in NOT_REPEATABLE]
-            return st.sampled_from(words["sort"] if name == "sort" else names)
+            return st.sampled_from(words.get("sort", names) if name == "sort" else names)
         case _:
             return st.sampled_from(words.get(snake) or SCALARS[type_.name])
 

@@ -1,0 +1,52 @@
+"""What the runs of a worker report, until it is on record: written together, answered singly."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from db.lifecycle import Ended, Released, Report
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A report, and whether it was accepted."""
+
+    report: Report
+    accepted: "asyncio.Future[bool]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the run's slot is free once this is on record."""
+        return isinstance(self.report, Ended | Released)
+
+    def answer(self, accepted: bool) -> None:
+        if not self.accepted.done():
+            self.accepted.set_result(accepted)
+
+
+class Journal:
+    """Reports that wait for the next turn; `wake` is called when there is one."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._waiting: list[Entry] = []
+
+    async def report(self, report: Report) -> bool:
+        """Have it recorded, however long that takes. False when the run was taken from us."""
+        entry = Entry(report)
+        self._waiting.append(entry)
+        self._wake()
+        return await entry.accepted
+
+    def take(self) -> list[Entry]:
+        """All that waits; whoever takes it answers it or puts it back."""
+        taken, self._waiting = self._waiting, []
+        return taken
+
+    def put_back(self, entries: Sequence[Entry]) -> None:
+        self._waiting[:0] = entries
+
+    def __len__(self) -> int:
+        return len(self._waiting)
