@@ -6,13 +6,18 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, cast
 
 from pwdlib import PasswordHash
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from sqlalchemy import make_url
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from db.bus import Bus, PostgresBus, RedisBus
 from db.engine import Database
@@ -21,40 +26,78 @@ from db.sqlite import SqliteDatabase
 from graph import endpoint as graphql
 from graph import explorer
 from graph.auth import Gate, Passwords
+from graph.entrance import Entrance
+from graph.http import REFUSAL
+from graph.installation import Cli, Installation
+from graph.maintenance import Maintenance
+from graph.rate_limits import MemoryCounter, RateLimits, RedisCounter
 from graph.schema import graphql_executor, rest_executor
 from graph.services import Services
 from graph.socket import Socket
 from graph.streams import Streams
+from graph.vitals import Vitals
 from rest_compat import documents, openapi, ws
 from rest_compat import endpoint as rest
-from runners import process
+from runners import agents, process
 from runners.worker import Worker
 from settings import Settings
+
+REDIS_SECONDS = 1.0
+EXPOSED_HEADERS = [
+    *(f"X-RateLimit-{word}" for word in ("Limit", "Remaining", "Reset", "Window")),
+    "Retry-After",
+    "X-Request-ID",
+]
 
 
 @dataclass
 class App:
-    """The whole server, as an ASGI application: the hot routes first, by their path."""
+    """The whole server, as an ASGI application."""
 
     services: Services
     streams: Streams
     worker: Worker | None
-    _graphql: ASGIApp
-    _rest: ASGIApp
-    _others: ASGIApp
+    _surfaces: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/graphql":
-            await self._graphql(scope, receive, send)
-        elif scope["type"] == "http" and scope["path"].startswith("/api/"):
-            await self._rest(scope, receive, send)
+        await self._surfaces(scope, receive, send)
+
+
+@dataclass
+class _Paths:
+    """The hot routes first, by their path. What is turned away is answered by an endpoint."""
+
+    graphql: ASGIApp
+    rest: ASGIApp
+    others: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/graphql":
+            await self.graphql(scope, receive, send)
+        elif scope["path"].startswith("/api/") or REFUSAL in scope:
+            await self.rest(scope, receive, send)
         else:
-            await self._others(scope, receive, send)
+            await self.others(scope, receive, send)
+
+
+@dataclass
+class _Protocols:
+    """Requests go through the entrance; sockets and the lifespan do not."""
+
+    http: ASGIApp
+    others: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        chosen = self.http if scope["type"] == "http" else self.others
+        await chosen(scope, receive, send)
 
 
 def create_app(settings: Settings, hasher: PasswordHash | None = None) -> App:
     """Everything that one process serves with, wired together; nothing is opened yet."""
     database = connect(settings)
+    redis = _redis(settings)
+    streams = Streams(settings.websocket_connections_per_user)
+    worker = create_worker(settings, database) if settings.worker_concurrency else None
     services = Services(
         settings=settings,
         database=database,
@@ -67,9 +110,16 @@ def create_app(settings: Settings, hasher: PasswordHash | None = None) -> App:
         ),
         graphql=graphql_executor(database.dialect),
         rest=rest_executor(database.dialect),
+        limits=RateLimits(settings, RedisCounter(redis) if redis else MemoryCounter()),
+        maintenance=Maintenance(database),
+        vitals=Vitals(),
+        streams=streams,
+        installation=Installation(
+            process_backend=worker.backend_name if worker else None,
+            find_claude=lambda: _claude(settings),
+        ),
+        redis=redis,
     )
-    streams = Streams()
-    worker = create_worker(settings, database) if settings.worker_concurrency else None
     operations = documents.load(services.rest)
     routes: list[BaseRoute] = [
         WebSocketRoute("/graphql", Socket(services, streams)),
@@ -77,14 +127,14 @@ def create_app(settings: Settings, hasher: PasswordHash | None = None) -> App:
         *explorer.routes(),
         *openapi.routes(operations, services.rest.schema),
     ]
-    return App(
-        services,
-        streams,
-        worker,
-        _graphql=_shared(graphql.Endpoint(services, streams, explorer.page), settings),
-        _rest=_shared(rest.Endpoint(services, operations), settings),
-        _others=Starlette(routes=routes, lifespan=lambda _: _lives(services, worker)),
+    others = Starlette(routes=routes, lifespan=lambda _: _lives(services, worker))
+    paths = _Paths(
+        graphql=graphql.Endpoint(services, streams, explorer.page),
+        rest=rest.Endpoint(services, operations),
+        others=others,
     )
+    surfaces = _Protocols(http=_shared(Entrance(paths, services), settings), others=others)
+    return App(services, streams, worker, _behind_proxies(surfaces, settings))
 
 
 def create_worker(settings: Settings, database: Database) -> Worker:
@@ -106,8 +156,35 @@ def _shared(app: ASGIApp, settings: Settings) -> ASGIApp:
     if not settings.allowed_origins:
         return app
     return CORSMiddleware(
-        app, allow_origins=settings.allowed_origins, allow_methods=["*"], allow_headers=["*"]
+        app,
+        allow_origins=settings.allowed_origins,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=EXPOSED_HEADERS,
     )
+
+
+def _behind_proxies(app: ASGIApp, settings: Settings) -> ASGIApp:
+    """The application, seeing the addresses that trusted proxies forward."""
+    if not settings.trusted_proxies:
+        return app
+    wrapped = ProxyHeadersMiddleware(cast(Any, app), settings.trusted_proxies)
+    return cast(ASGIApp, wrapped)
+
+
+async def _claude(settings: Settings) -> Cli:
+    """The claude CLI that this process would run."""
+    found = await agents.find(settings.claude_command, settings.data_dir)
+    return Cli(found is not None, found.shown_version if found else None)
+
+
+def _redis(settings: Settings) -> Redis | None:
+    """The Redis that counts requests; who waits for it waits for a second at most."""
+    if settings.redis_url is None:
+        return None
+    url = settings.redis_url.get_secret_value()
+    patience: Any = {"socket_timeout": REDIS_SECONDS, "socket_connect_timeout": REDIS_SECONDS}
+    return Redis.from_url(url, retry=Retry(NoBackoff(), 0), **patience)
 
 
 def _bus(settings: Settings) -> Bus:
@@ -135,7 +212,11 @@ async def opened(database: Database) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def _lives(services: Services, worker: Worker | None) -> AsyncIterator[None]:
     async with opened(services.database):
-        keeping = asyncio.create_task(services.gate.keep_current(), name="users stay current")
+        await services.maintenance.refresh()
+        keeping = [
+            asyncio.create_task(services.gate.keep_current(), name="users stay current"),
+            asyncio.create_task(services.maintenance.keep_current(), name="maintenance is known"),
+        ]
         try:
             if worker is None:
                 yield
@@ -143,5 +224,8 @@ async def _lives(services: Services, worker: Worker | None) -> AsyncIterator[Non
                 async with worker.working():
                     yield
         finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
+            for task in keeping:
+                task.cancel()
+            await asyncio.gather(*keeping, return_exceptions=True)
+            if services.redis:
+                await services.redis.aclose()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import secrets
 import signal
 import socket as sockets
@@ -52,6 +53,7 @@ def serve(
         http="httptools",
         log_config=None,
         access_log=False,
+        proxy_headers=False,
         lifespan="on",
         ws_max_size=1024 * 1024,
         timeout_graceful_shutdown=10,
@@ -158,24 +160,21 @@ def _settings() -> Settings:
 
 def _set_up(settings: Settings) -> None:
     """Migrate what may be migrated at once, and make the administrator of the first start."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    _checked(lambda: settings.data_dir.mkdir(parents=True, exist_ok=True))
     fresh = _checked(lambda: migrations.is_empty(settings.database))
     if fresh or settings.database.startswith("sqlite"):
         _checked(lambda: migrations.upgrade(settings.database))
     elif not _checked(lambda: migrations.is_current(settings.database)):
         _stop("The database needs to be migrated first: claude-cli-api migrate")
-    asyncio.run(_make_administrator(settings))
+    _checked(lambda: asyncio.run(_make_administrator(settings)))
 
 
 async def _make_administrator(settings: Settings) -> None:
-    """Make the first account, as long as there is none; nobody listens yet, so without the bus."""
+    """Make the first account, as long as there is none."""
     database = composition.connect(settings)
-    await database.open()
-    try:
+    async with composition.opened(database):
         if await database.write(users.is_empty):
             await _make_first(database, settings)
-    finally:
-        await database.close()
 
 
 async def _make_first(database: Database, settings: Settings) -> None:
@@ -206,7 +205,7 @@ def _listener(host: str, port: int) -> sockets.socket:
     try:
         listener = sockets.create_server((host, port), backlog=2048)
     except OSError as error:
-        _stop(f"Can't listen on {host}:{port}: {error.strerror}")
+        _stop(f"Can't listen on {host}:{port}: {os.strerror(error.errno or 0)}")
     # Connections inherit it: no answer waits for the acknowledgement of the one before.
     listener.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
     return listener
@@ -220,7 +219,8 @@ def _checked(step: Any) -> Any:
         _stop(f"The database is of a newer version ({error}) than this program.")
     except Exception as error:
         logging.getLogger(__name__).debug("the start failed", exc_info=error)
-        _stop(f"The start failed: {error}")
+        # One line: some libraries add where to read more.
+        _stop(f"The start failed: {str(error).partition(chr(10))[0] or type(error).__name__}")
 
 
 def _stop(message: str) -> NoReturn:

@@ -3,10 +3,10 @@
 import os
 import secrets
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 SHORTEST_SECRET = 32
 
@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     refresh_grace_seconds: int = Field(default=7 * 24 * 3600, ge=0)
     """How long after its expiry an access token may still be exchanged for a new one."""
 
-    admin_username: str = "admin"
+    admin_username: str = Field(default="admin", max_length=64)
     admin_password: SecretStr | None = None
     """The administrator of the first start; without a password one is generated and printed."""
 
@@ -51,8 +51,8 @@ class Settings(BaseSettings):
     rate_limit_login: int = Field(default=10, ge=1)
     """Attempts a minute to sign in as one user from one address."""
 
-    trusted_proxies: list[str] = []
-    """Addresses or networks of proxies whose `X-Forwarded-For` is believed; others' is ignored."""
+    trusted_proxies: Annotated[list[str], NoDecode] = []
+    """Addresses and networks, comma-separated, of proxies whose `X-Forwarded-For` is believed."""
 
     max_requests_in_flight: int = Field(default=1000, ge=1)
     """How many requests this process answers at once; further ones get `SYSTEM_OVERLOADED`."""
@@ -72,6 +72,35 @@ class Settings(BaseSettings):
     workspace_root: Path | None = None
     """Runs work below this directory; by default `workspaces` below `data_dir`."""
 
+    claude_command: str = "claude"
+    """The CLI that carries out tasks without a command: a name on PATH, or a path."""
+
+    anthropic_api_key: SecretStr | None = None
+    anthropic_auth_token: SecretStr | None = None
+    claude_code_oauth_token: SecretStr | None = None
+    """What the CLI signs in with: one of these. They are handed to it and to nothing else."""
+
+    anthropic_base_url: str | None = None
+    """Where the CLI finds the API, if not at its usual place."""
+
+    claude_model: str | None = None
+    """The model of tasks and projects that name none; by default the CLI's own choice."""
+
+    claude_max_turns: int = Field(default=200, ge=1, le=10_000)
+    """How many turns the CLI may take in a run."""
+
+    claude_max_budget_usd: float = Field(default=10.0, ge=0, le=1_000_000)
+    """What a run may cost at most, in dollars; projects and runs may set less. 0 is no limit."""
+
+    claude_permission_mode: Literal["read_only", "accept_edits", "ask"] = "accept_edits"
+    """What agents may do by themselves in projects that do not say."""
+
+    claude_stall_seconds: float = Field(default=600.0, gt=0)
+    """After how long without a sign of life, while no tool runs, a run counts as stuck."""
+
+    approval_seconds: float = Field(default=900.0, gt=0)
+    """How long an agent waits for a permission; then it is denied."""
+
     session_seconds: int = Field(default=2 * 3600, ge=60)
     """How long a user session lives after its last use."""
 
@@ -87,8 +116,8 @@ class Settings(BaseSettings):
     process_backend: Literal["auto", "namespace", "process"] = "auto"
     """How runs are contained: bubblewrap's PID namespace, or a session with a sub-reaper."""
 
-    allowed_origins: list[str] = []
-    """Web pages on other origins that may open WebSockets and call us (CORS)."""
+    allowed_origins: Annotated[list[str], NoDecode] = []
+    """Web pages on other origins that may open WebSockets and call us (CORS); comma-separated."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
@@ -103,6 +132,18 @@ class Settings(BaseSettings):
     def _a_known_database(cls, value: str) -> str:
         if value and not value.startswith(("sqlite:///", "postgresql://", "postgres://")):
             raise ValueError("must begin with sqlite:/// or postgresql://")
+        return value
+
+    @field_validator("allowed_origins", "trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [word.strip() for word in value.split(",")] if isinstance(value, str) else value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _a_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis://, rediss:// or unix://")
         return value
 
     @field_validator("jwt_secret")
@@ -121,6 +162,10 @@ class Settings(BaseSettings):
     def workspaces(self) -> Path:
         """The directory below which runs work."""
         return (self.workspace_root or self.data_dir / "workspaces").absolute()
+
+    def agent_home(self, bucket: str) -> Path:
+        """Where agents keep what they know of a project's conversations."""
+        return (self.data_dir / "agents" / bucket).absolute()
 
     def signing_key(self) -> str:
         """The secret that signs tokens: the operator's, else one generated once and kept."""

@@ -107,12 +107,16 @@ class SharedBus(Bus):
         self._filled.set()
 
     async def open(self) -> None:
-        ready = asyncio.Event()
-        self._tasks = [
-            asyncio.create_task(self._persist(self._listen, ready), name="bus hears"),
-            asyncio.create_task(self._persist(self._carry, asyncio.Event()), name="bus carries"),
-        ]
-        await ready.wait()
+        """Start to hear other processes. Raises what keeps the first connection from it."""
+        hears = asyncio.Event()
+        hearing = asyncio.create_task(self._persist(self._listen, hears), name="bus hears")
+        waiting = asyncio.create_task(hears.wait())
+        await asyncio.wait({hearing, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if hearing.done():
+            waiting.cancel()
+            await hearing
+        carrying = asyncio.create_task(self._persist(self._carry, hears), name="bus carries")
+        self._tasks = [hearing, carrying]
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -120,22 +124,25 @@ class SharedBus(Bus):
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @abstractmethod
-    async def _listen(self, ready: asyncio.Event) -> None:
+    async def _listen(self, hears: asyncio.Event) -> None:
         """Call `_hear` with each message, as long as the connection lasts."""
 
     @abstractmethod
-    async def _carry(self, ready: asyncio.Event) -> None:
+    async def _carry(self, _hears: asyncio.Event) -> None:
         """Send what `_messages` gives, as long as the connection lasts."""
 
     async def _persist(
-        self, work: Callable[[asyncio.Event], Awaitable[None]], ready: asyncio.Event
+        self, work: Callable[[asyncio.Event], Awaitable[None]], hears: asyncio.Event
     ) -> None:
+        """Work through every loss of the connection, once there has been one."""
         pause = 0.1
         while True:
             try:
-                await work(ready)
+                await work(hears)
                 pause = 0.1
             except (OSError, EOFError, RedisError, asyncpg.PostgresError) as error:
+                if not hears.is_set():
+                    raise
                 log.warning("the bus lost its connection (%s); trying again", type(error).__name__)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             await asyncio.sleep(pause)
@@ -160,20 +167,20 @@ class PostgresBus(SharedBus):
         self._dsn = dsn
         self._connection = connection
 
-    async def _listen(self, ready: asyncio.Event) -> None:
+    async def _listen(self, hears: asyncio.Event) -> None:
         connection = await asyncpg.connect(self._dsn, **self._connection)
         ended = asyncio.Event()
         connection.add_termination_listener(lambda _: ended.set())
         try:
             await connection.add_listener(CHANNEL, lambda *message: self._hear(message[3]))
-            ready.set()
+            hears.set()
             self.wake_all()
             await ended.wait()
             raise ConnectionError
         finally:
             connection.terminate()
 
-    async def _carry(self, ready: asyncio.Event) -> None:
+    async def _carry(self, _hears: asyncio.Event) -> None:
         connection = await asyncpg.connect(self._dsn, **self._connection)
         try:
             while True:
@@ -194,15 +201,15 @@ class RedisBus(SharedBus):
         await super().close()
         await self._redis.aclose()
 
-    async def _listen(self, ready: asyncio.Event) -> None:
+    async def _listen(self, hears: asyncio.Event) -> None:
         async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
             await channel.subscribe(CHANNEL)
-            ready.set()
+            hears.set()
             self.wake_all()
             async for message in channel.listen():
                 self._hear(message["data"])
 
-    async def _carry(self, ready: asyncio.Event) -> None:
+    async def _carry(self, _hears: asyncio.Event) -> None:
         while True:
             for message in await self._messages():
                 await self._redis.publish(CHANNEL, message)

@@ -1,15 +1,51 @@
 """Commands of their own: runs that belong to no task."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import PurePosixPath
+from typing import Any
 
-from db import events, lifecycle, projects, runs
+from sqlalchemy import Select, func, select
+
+from db import events, lifecycle, projects
+from db import runs as queue
 from db.actors import Actor
 from db.engine import Tx
 from db.errors import InvalidFormat
-from db.types import Lane, Permission, RunnerName
+from db.tables import runs
+from db.types import Lane, Permission, RunnerName, RunStatus
 from db.validation import json_object, text
 from db.variables import VariableRefused, check_variables
+
+LISTING = replace(queue.LISTING, kept=runs.c.task_id.is_(None))
+
+LONGEST = 100_000
+LONGEST_HABIT = 200
+LATEST = 1000
+MOST_HABITS = 200
+
+
+def habits(actor: Actor) -> Select[Any]:
+    """What the actor lately ran with success, the most used first: `command`, `times`."""
+    lately = (
+        select(runs.c.command, runs.c.enqueued_at)
+        .where(
+            LISTING.kept,
+            runs.c.user_id == actor.id,
+            runs.c.status == RunStatus.COMPLETED,
+            func.length(runs.c.command) <= LONGEST_HABIT,
+        )
+        .order_by(runs.c.enqueued_at.desc(), runs.c.id.desc())
+        .limit(LATEST)
+        .subquery()
+    )
+    times, last = func.count(), func.max(lately.c.enqueued_at)
+    return (
+        select(lately.c.command, times.label("times"))
+        .group_by(lately.c.command)
+        .order_by(times.desc(), last.desc())
+        .limit(MOST_HABITS)
+    )
 
 
 def execute(
@@ -28,16 +64,16 @@ def execute(
     actor.must(Permission.EXECUTE)
     if project_id:
         projects.get_active(tx, actor, project_id)
-    run_id = runs.enqueue(
+    run_id = queue.enqueue(
         tx,
         actor,
-        command=text("command", command, shortest=1, longest=100_000),
+        command=text("command", command, shortest=1, longest=LONGEST),
         runner=RunnerName.SHELL,
         lane=priority,
         project_id=project_id,
         working_directory=_directory(working_directory),
         environment=_environment({} if environment is None else environment),
-        timeout_seconds=runs.timeout("timeout", timeout_seconds),
+        timeout_seconds=queue.timeout("timeout", timeout_seconds),
     )
     events.tell(
         tx, "run.queued", actor, project_id=project_id, run_id=run_id, data={"command": command}
@@ -48,7 +84,7 @@ def execute(
 def cancel(tx: Tx, actor: Actor, run_id: str, reason: str | None = None) -> None:
     """Cancel a run, of a task or of its own. Raises `Invalid` when it has ended."""
     actor.must(Permission.EXECUTE)
-    run = runs.get(tx, actor, run_id)
+    run = queue.get(tx, actor, run_id)
     if run.project_id:
         projects.get(tx, actor, run.project_id, changing=True)
     lifecycle.cancel(tx, actor, run, text("reason", reason, longest=2000) if reason else None)

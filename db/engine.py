@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
@@ -44,6 +45,10 @@ class Tx:
 
     def scalar(self, statement: Executable, parameters: Parameters | None = None) -> Any:
         return self.execute(statement, parameters).scalar()
+
+    def savepoint(self) -> AbstractContextManager[Any]:
+        """What is done within it happens whole or not at all; the transaction goes on."""
+        return self.connection.begin_nested()
 
     def hint(self, *topics: str) -> None:
         """Have these topics published once the transaction is committed."""

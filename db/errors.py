@@ -201,6 +201,12 @@ class DatabaseUnavailable(Problem):
     code = "DATABASE_ERROR"
 
 
+class BudgetSpent(Problem):
+    """The budget is spent."""
+
+    code = "PROJECT_LIMIT_EXCEEDED"
+
+
 class QueueFull(Problem):
     """The task queue is full."""
 

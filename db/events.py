@@ -49,14 +49,18 @@ def tell_all(tx: Tx, facts: Sequence[Fact]) -> None:
 
 
 def after(cursor: str, *, limit: int) -> Select[Any]:
-    """The events that follow a cursor, oldest first, as far as they are settled.
+    """The events that follow a cursor, oldest first; `is_settled` says which may be passed on.
 
     On PostgreSQL a transaction may commit after one that began later. What an open transaction
-    could still precede is left for the next look, so that a cursor never steps over an event.
+    could still precede is not settled: it is left for the next look, which is soon, so that a
+    cursor never steps over an event.
     """
     tx, seq = parse_cursor(cursor)
     later = or_(events.c.tx > tx, and_(events.c.tx == tx, events.c.seq > seq))
-    return select(events).where(later, settled()).order_by(events.c.tx, events.c.seq).limit(limit)
+    in_order = (events.c.tx, events.c.seq)
+    return (
+        select(events, settled().label("is_settled")).where(later).order_by(*in_order).limit(limit)
+    )
 
 
 def latest() -> Select[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, bindparam, literal_column, select, update
 
-from db import events
+from db import approvals, events
 from db.actors import Actor
 from db.clock import from_now
 from db.engine import Tx
@@ -15,13 +15,14 @@ from db.errors import Invalid
 from db.events import Fact
 from db.listing import one_of
 from db.tables import runs, task_dependencies, tasks
-from db.types import DependencyType, Lane, RunStatus, TaskStatus
+from db.types import DependencyType, Lane, RunnerName, RunStatus, TaskStatus
 
 ACTIVE = (RunStatus.QUEUED, RunStatus.RUNNING)
 # Spelled out, not parameters: only so are partial indexes used.
 IS_RUNNING = runs.c.status == literal_column("'running'")
 IS_ACTIVE = runs.c.status.in_([literal_column("'queued'"), literal_column("'running'")])
 EXIT_CODE_OF_CANCELLED = -15
+UNTOLD = ""
 RETRY_DELAY_SECONDS = 1.0
 LONGEST_RETRY_DELAY_SECONDS = 300.0
 
@@ -68,7 +69,16 @@ class Released:
     fence: int
 
 
-Report = Begun | Ended | Released
+@dataclass(frozen=True)
+class Postponed:
+    """A run can't begin yet: it goes back to the queue for a while."""
+
+    run_id: str
+    fence: int
+    seconds: float
+
+
+Report = Begun | Ended | Released | Postponed
 
 
 def active_run(tx: Tx, task_id: str) -> Row[Any] | None:
@@ -114,6 +124,14 @@ def record_moved(tx: Tx, actor: Actor, task: Row[Any], run: Row[Any], lane: Lane
     """A task's queued run waits in another lane."""
     lanes = {"field": "queue", "old_value": run.lane, "new_value": lane}
     _set_task(tx, "task.prioritized", actor, task, run.id, {}, **lanes)
+
+
+def record_progress(tx: Tx, run: Row[Any], percentage: int) -> None:
+    """Note how far a task's run has come; it never goes back."""
+    task = tx.first(select(tasks).where(tasks.c.id == run.task_id))
+    if task and task.status == TaskStatus.RUNNING and task.progress_percentage < percentage:
+        values = {"progress_percentage": percentage}
+        _set_task(tx, "task.progressed", None, task, run.id, values)
 
 
 def record(tx: Tx, reports: Sequence[Report]) -> set[str]:
@@ -177,6 +195,10 @@ class _Step:
     actor: Actor | None = None
     pause_seconds: float | None = None
 
+    @property
+    def has_ended_an_agent(self) -> bool:
+        return "finished_at" in self.values and self.run.runner == RunnerName.CLAUDE
+
 
 def _step(tx: Tx, run: Row[Any], report: Report) -> _Step:
     match report:
@@ -186,6 +208,8 @@ def _step(tx: Tx, run: Row[Any], report: Report) -> _Step:
             return _ended(tx, run, report.outcome)
         case Released():
             return _released(tx, run)
+        case Postponed():
+            return _postponed(tx, run, report.seconds)
 
 
 def _started(tx: Tx, run: Row[Any], begun: Begun) -> _Step:
@@ -213,6 +237,13 @@ def _released(tx: Tx, run: Row[Any]) -> _Step:
     if run.cancel_asked_at or not (run.task_id or run.pid is None):
         return _concluded(tx, run, _lost(run))
     return _queued(run, "released", {"attempt": run.attempt - 1}, pause_seconds=0)
+
+
+def _postponed(tx: Tx, run: Row[Any], seconds: float) -> _Step:
+    """As if it had never been claimed: nothing is told of it."""
+    if run.cancel_asked_at:
+        return _concluded(tx, run, _lost(run))
+    return _queued(run, UNTOLD, {"attempt": run.attempt - 1}, pause_seconds=seconds)
 
 
 def _rescued(tx: Tx, run: Row[Any]) -> _Step:
@@ -319,7 +350,9 @@ def _take(tx: Tx, steps: Sequence[_Step]) -> None:
         tx.execute(_UPDATE_DUE, pauses)
     if of_tasks := [step for step in steps if step.run.task_id]:
         tx.execute(_UPDATE_TASK, [_changed_task(tx, step) for step in of_tasks])
-    events.tell_all(tx, [_fact(step) for step in steps])
+    events.tell_all(tx, [_fact(step) for step in steps if step.word != UNTOLD])
+    if ended := [step.run.id for step in steps if step.has_ended_an_agent]:
+        approvals.close(tx, ended)
     if any(step.word != "started" for step in steps):
         # A slot is free, or a run waits for one: who can claim should look.
         tx.hint("runs")

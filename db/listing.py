@@ -45,7 +45,10 @@ def _as_it_is(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Filter:
-    """A filter: the clause over its value, which is first made into what the clause takes."""
+    """A filter: the clause over its value, which is first made into what the clause takes.
+
+    What is made into None lets every row through.
+    """
 
     clause: Callable[[Any], ColumnElement[bool]]
     prepare: Callable[[Any], Any] = _as_it_is
@@ -80,11 +83,12 @@ class Listing:
 
     def prepared(self, filters: Mapping[str, Any]) -> dict[str, Any]:
         """The values of the filters that are given, as their clauses take them."""
-        return {
+        found = {
             name: self.filters[name].prepare(value)
             for name, value in filters.items()
             if value is not None
         }
+        return {name: value for name, value in found.items() if value is not None}
 
     def count(self, actor: Actor, filters: Mapping[str, Any]) -> Select[Any]:
         return select(func.count()).select_from(self.table).where(self.matching(actor, filters))

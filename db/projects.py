@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Float, Row, Select, cast, func, insert, select, true, update
 
-from db import events
+from db import events, search
 from db.actors import Actor
 from db.engine import Tx
 from db.errors import (
@@ -16,11 +16,14 @@ from db.errors import (
     ResourceInUse,
 )
 from db.ids import new_id
-from db.listing import Filter, Listing, contains, one_of, seconds_between
+from db.listing import Filter, Listing, one_of, seconds_between
+from db.patches import patched
+from db.search import searched
 from db.tables import events as log
 from db.tables import members, projects, runs, tasks
 from db.types import MemberRole, Permission, ProjectStatus, RunStatus, TaskStatus
 from db.validation import json_object, no_nulls, text, whole_number
+from db.words import Document
 
 DEFAULT_MAX_TASKS = 1000
 DEFAULT_MAX_CONCURRENT_TASKS = 10
@@ -49,7 +52,7 @@ LISTING = Listing(
     filters={
         "status": Filter(lambda value: one_of(projects.c.status, value)),
         "created_by": Filter(lambda value: projects.c.created_by == value),
-        "search": contains(projects.c.name, projects.c.description),
+        "search": searched(projects.c.id, {"name": "title", "description": "description"}),
         "created_after": Filter(lambda value: projects.c.created_at >= value),
         "created_before": Filter(lambda value: projects.c.created_at < value),
     },
@@ -136,23 +139,27 @@ def create(
             "updated_at": tx.now,
         },
     )
+    search.index(tx, project_id, _document(values))
     add_member(tx, project_id, actor.id, MemberRole.OWNER)
     events.tell(tx, "project.created", actor, project_id=project_id, data={"name": values["name"]})
     return project_id
 
 
 def change(tx: Tx, actor: Actor, project_id: str, changes: Mapping[str, Any]) -> None:
-    """Set what `changes` names; an archived project takes nothing but another status."""
+    """Set what `changes` names; an archived project takes nothing before another status."""
     actor.must(Permission.WRITE)
+    lock(tx, project_id)
     project = get(tx, actor, project_id, changing=True)
-    if project.status == ProjectStatus.ARCHIVED and "status" not in changes:
+    if _stays_archived(project, changes):
         raise ProjectArchived(project_id=project_id)
     values = _valid(changes)
     if "settings" in values:
-        values["settings"] = project.settings | values["settings"]
+        values["settings"] = json_object("settings", patched(project.settings, values["settings"]))
     tx.execute(
         update(projects).where(projects.c.id == project_id).values(**values, updated_at=tx.now)
     )
+    if not values.keys().isdisjoint(("name", "description")):
+        search.reindex(tx, project_id, _document({**project._asdict(), **values}))
     events.tell(tx, "project.updated", actor, project_id=project_id, data=_shown(values))
 
 
@@ -186,9 +193,20 @@ def get(tx: Tx, actor: Actor, project_id: str, *, changing: bool = False) -> Row
 def get_active(tx: Tx, actor: Actor, project_id: str) -> Row[Any]:
     """The project, for changing what is in it. Raises `ProjectArchived` when it is read-only."""
     project = get(tx, actor, project_id, changing=True)
-    if project.status == ProjectStatus.ARCHIVED:
-        raise ProjectArchived(project_id=project_id)
+    check_active(project)
     return project
+
+
+def check_active(project: Row[Any]) -> None:
+    """Raises `ProjectArchived` when the project is read-only."""
+    if project.status == ProjectStatus.ARCHIVED:
+        raise ProjectArchived(project_id=project.id)
+
+
+def lock(tx: Tx, project_id: str) -> None:
+    """Have others who lock this project wait until we have committed; on SQLite they do anyway."""
+    row = select(projects.c.id).where(projects.c.id == project_id)
+    tx.execute(row.with_for_update(key_share=True))
 
 
 def add_member(tx: Tx, project_id: str, user_id: str, role: MemberRole) -> None:
@@ -197,6 +215,16 @@ def add_member(tx: Tx, project_id: str, user_id: str, role: MemberRole) -> None:
         insert(members),
         {"project_id": project_id, "user_id": user_id, "role": role, "created_at": tx.now},
     )
+
+
+def _stays_archived(project: Row[Any], changes: Mapping[str, Any]) -> bool:
+    archived = ProjectStatus.ARCHIVED
+    is_it = project.status == archived == changes.get("status", archived)
+    return is_it and changes.keys() != {"status"}
+
+
+def _document(project: Mapping[str, Any]) -> Document:
+    return [project["name"]], [project["description"] or ""]
 
 
 def _valid(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,13 @@
 """Queues: what waits in each lane and how it goes; pause, resume, clear and reorder them."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import functools
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Float,
-    Row,
     Select,
     case,
     cast,
@@ -21,22 +20,22 @@ from sqlalchemy import (
     update,
 )
 
-from db import claims, events, lifecycle, tasks
+from db import bulk, claims, events, lifecycle, tasks
 from db.actors import Actor
+from db.bulk import Outcome
 from db.clock import from_now
 from db.engine import Tx
-from db.errors import Invalid, Problem, RequiredField, TaskAlreadyRunning
+from db.errors import Invalid, TaskAlreadyRunning
 from db.listing import seconds_between
 from db.runs import rank_of
 from db.tables import lanes, members, runs, workers
 from db.types import Lane, MemberRole, Permission, RunStatus
-from db.validation import text, whole_number
+from db.validation import text
 
 RECENT = timedelta(minutes=10)
 """What `performance` looks back on."""
 LONGEST_PERIOD = timedelta(days=365)
 PERCENTILES = (50, 95, 99)
-MOST_AT_ONCE = 1000
 
 
 def overview() -> Select[Any]:
@@ -56,9 +55,12 @@ def workforce() -> Select[Any]:
     carries = exists().where(_is(RunStatus.RUNNING), runs.c.worker_id == workers.c.id)
     total = func.count()
     active = total.filter(carries)
-    return select(
-        active.label("active"), (total - active).label("idle"), total.label("total")
-    ).where(workers.c.seen_at > from_now(-claims.LEASE_SECONDS))
+    counts: tuple[ColumnElement[Any], ...] = (
+        active.label("active"),
+        (total - active).label("idle"),
+        total.label("total"),
+    )
+    return select(*counts).where(workers.c.seen_at > from_now(-claims.LEASE_SECONDS))
 
 
 def performance() -> Select[Any]:
@@ -123,14 +125,12 @@ def resume(tx: Tx, actor: Actor, lane: Lane) -> None:
     tx.hint("runs")
 
 
-def clear(tx: Tx, actor: Actor, lane: Lane, *, confirm: bool | None) -> int:
+def clear(tx: Tx, actor: Actor, lane: Lane, *, confirm: bool) -> int:
     """Cancel what waits in a lane, as far as the actor may change it; returns how many runs.
 
-    Raises `RequiredField` or `Invalid` unless it is confirmed.
+    Raises `Invalid` unless it is confirmed.
     """
     actor.must(Permission.EXECUTE)
-    if confirm is None:
-        raise RequiredField("confirm")
     if not confirm:
         raise Invalid("confirm", "Must be true: what is cleared does not come back")
     claims.queue_up(tx)
@@ -143,19 +143,10 @@ def clear(tx: Tx, actor: Actor, lane: Lane, *, confirm: bool | None) -> int:
     return cleared
 
 
-@dataclass(frozen=True)
-class Moved:
-    """What became of a task that was to wait in another lane: nothing more, or a problem."""
-
-    task_id: str
-    problem: Problem | None = None
-
-
-def prioritise(tx: Tx, actor: Actor, task_ids: Sequence[str], lane: Lane) -> list[Moved]:
-    """Move the queued runs of tasks to a lane; each by itself, as if it had always waited there."""
+def prioritise(tx: Tx, actor: Actor, task_ids: Iterable[str], lane: Lane) -> Outcome:
+    """Move the queued runs of tasks to a lane, each as if it had always waited there."""
     actor.must(Permission.EXECUTE)
-    whole_number("task_ids", len(task_ids), least=1, most=MOST_AT_ONCE)
-    return [_moved(tx, actor, task_id, lane) for task_id in dict.fromkeys(task_ids)]
+    return bulk.each(tx, actor, task_ids, functools.partial(_move, lane=lane))
 
 
 def _is(status: RunStatus) -> ColumnElement[bool]:
@@ -205,23 +196,13 @@ def _changeable_by(actor: Actor) -> ColumnElement[bool]:
     )
 
 
-def _moved(tx: Tx, actor: Actor, task_id: str, lane: Lane) -> Moved:
-    try:
-        task = tasks.get(tx, actor, task_id, changing=True)
-        run = lifecycle.active_run(tx, task_id)
-        if not run:
-            raise Invalid("task_ids", "The task is not queued", task_id=task_id)
-        if not _move(tx, run, lane):
-            raise TaskAlreadyRunning(task_id=task_id)
-    except Problem as problem:
-        return Moved(task_id, problem)
-    lifecycle.record_moved(tx, actor, task, run, lane)
-    return Moved(task_id)
-
-
-def _move(tx: Tx, run: Row[Any], lane: Lane) -> bool:
-    """False for a run that a worker has claimed."""
-    still_waits = (runs.c.id == run.id, _is(RunStatus.QUEUED))
+def _move(tx: Tx, actor: Actor, task_id: str, *, lane: Lane) -> None:
+    task = tasks.get(tx, actor, task_id, changing=True)
+    run = lifecycle.active_run(tx, task_id)
+    if not run:
+        raise Invalid("task_ids", "The task is not queued", task_id=task_id)
     values = {"lane": lane, "rank": rank_of(run.enqueued_at, lane, run.priority)}
-    moved = tx.execute(update(runs).where(*still_waits).values(values))
-    return moved.rowcount == 1
+    still_waits = (runs.c.id == run.id, _is(RunStatus.QUEUED))
+    if tx.execute(update(runs).where(*still_waits).values(values)).rowcount == 0:
+        raise TaskAlreadyRunning(task_id=task_id)
+    lifecycle.record_moved(tx, actor, task, run, lane)

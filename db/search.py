@@ -17,7 +17,6 @@ from sqlalchemy import (
     TypeDecorator,
     bindparam,
     insert,
-    select,
     update,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -40,7 +39,7 @@ EVERYWHERE = ("title", "description")
 
 @dataclass(frozen=True)
 class Phrase:
-    """Words that follow each other in one of the fields; of the last, perhaps only the beginning."""
+    """Words that follow each other in one field; of the last, perhaps only the beginning."""
 
     words: tuple[str, ...]
     columns: tuple[str, ...]
@@ -71,10 +70,7 @@ def searched(id_: ColumnElement[str], fields: Mapping[str, str]) -> Filter:
     `fields` are the names by which a search may ask for a field, and the documents' own.
     """
 
-    def clause(question: Any) -> ColumnElement[bool]:
-        return id_.in_(select(documents.c.id).where(answers(question)))
-
-    return Filter(clause, lambda search: parse(search, fields))
+    return Filter(lambda question: answering(id_, question), lambda search: parse(search, fields))
 
 
 def index(tx: Tx, id_: str, document: Document) -> None:
@@ -100,25 +96,25 @@ def parse(search: str, fields: Mapping[str, str]) -> Question | None:
     try:
         parsed = parse_lucene(search)
     except ParseError as error:
-        raise _refused(_position(error, search), "can't be understood") from None
+        raise _refused(_position(error, search), "syntax error") from None
     question = _Reader(fields).read(parsed, EVERYWHERE, DEEPEST_SEARCH)
     if question is None:
-        raise _refused(0, "has no word to search for")
+        raise _refused(0, "no word to search for")
     return question
 
 
-class answers(FunctionElement[bool]):  # noqa: N801 - reads as the predicate that it is
-    """True of documents that answer a question, which is one parameter."""
+class answering(FunctionElement[bool]):  # noqa: N801 - reads as the predicate that it is
+    """True of an id whose document answers a question; the question is one parameter."""
 
     type = Boolean()
     inherit_cache = True
 
-    def __init__(self, question: Any) -> None:
+    def __init__(self, id_: ColumnElement[str], question: Any) -> None:
         if isinstance(question, BindParameter):
             bound = bindparam(question.key, type_=_Asked())
         else:
             bound = bindparam("question", question, type_=_Asked(), unique=True)
-        super().__init__(bound)
+        super().__init__(id_, bound)
 
 
 class _Asked(TypeDecorator[Question]):
@@ -141,64 +137,56 @@ class _Reader:
 
     def read(self, node: tree.Item, columns: tuple[str, ...], depth: int) -> Question | None:
         if not depth:
-            raise _refused(node.pos, "is nested too deeply")
+            raise _refused(node.pos, "nested too deeply")
         match node:
             case tree.Word():
-                return self._word(node, columns)
+                return _word(node, columns)
             case tree.Phrase():
                 return _phrase(node.value, columns)
             case tree.SearchField():
                 return self.read(node.expr, self._named(node), depth - 1)
-            case tree.Group() | tree.FieldGroup():
-                return self.read(node.expr, columns, depth - 1)
-            case tree.Plus():
-                return self.read(node.a, columns, depth - 1)
+            case tree.BaseGroup() | tree.Plus():
+                return self.read(node.children[0], columns, depth - 1)
             case tree.Not() | tree.Prohibit():
-                part = self.read(node.a, columns, depth - 1)
-                return None if part is None else Not(part)
-            case tree.AndOperation() | tree.UnknownOperation():
-                return _joined(All, self._parts(node, columns, depth))
-            case tree.OrOperation():
-                return _joined(Either, self._parts(node, columns, depth))
-            case _:
-                raise _refused(node.pos, "asks for more than words; quote it to search for it")
-
-    def _parts(
-        self, node: tree.Item, columns: tuple[str, ...], depth: int
-    ) -> tuple[Question, ...]:
-        parts = (self.read(child, columns, depth - 1) for child in node.children)
-        return tuple(part for part in parts if part is not None)
+                return _negated(self.read(node.a, columns, depth - 1))
+            case tree.BaseOperation():
+                parts = (self.read(child, columns, depth - 1) for child in node.children)
+                return _joined(node, tuple(part for part in parts if part is not None))
+        raise _refused(node.pos, "unknown operator; quote it to search for it as it is")
 
     def _named(self, node: tree.SearchField) -> tuple[str, ...]:
         if node.name not in self._fields:
             known = ", ".join(self._fields)
-            raise _refused(node.pos, f"names a field that is not there; there are {known}")
+            raise _refused(node.pos, f"no such field; there are {known}")
         return (self._fields[node.name],)
 
-    def _word(self, node: tree.Word, columns: tuple[str, ...]) -> Question | None:
-        stars = [star.start() for star in _STAR.finditer(node.value)]
-        if not stars:
-            return _phrase(node.value, columns)
-        if stars != [len(node.value) - 1]:
-            raise _refused(node.pos, "has a * that does not end a word")
-        return _phrase(node.value[:-1], columns, is_prefix=True)
+
+def _word(node: tree.Word, columns: tuple[str, ...]) -> Phrase | None:
+    stars = [star.start() for star in _STAR.finditer(node.value)]
+    if not stars:
+        return _phrase(node.value, columns)
+    if stars != [len(node.value) - 1]:
+        raise _refused(node.pos, "a * may only end a word")
+    return _phrase(node.value[:-1], columns, is_prefix=True)
 
 
-def _phrase(
-    text: str, columns: tuple[str, ...], *, is_prefix: bool = False
-) -> Phrase | None:
+def _phrase(text: str, columns: tuple[str, ...], *, is_prefix: bool = False) -> Phrase | None:
     found = tuple(words(text))
     return Phrase(found, columns, is_prefix) if found else None
 
 
-def _joined(kind: type[All] | type[Either], parts: tuple[Question, ...]) -> Question | None:
+def _negated(part: Question | None) -> Not | None:
+    return None if part is None else Not(part)
+
+
+def _joined(node: tree.BaseOperation, parts: tuple[Question, ...]) -> Question | None:
     if len(parts) > 1:
-        return kind(parts)
+        return Either(parts) if isinstance(node, tree.OrOperation) else All(parts)
     return parts[0] if parts else None
 
 
 def _refused(position: int, issue: str) -> InvalidFormat:
-    return InvalidFormat("search", f"At position {position}: it {issue}", position=position)
+    return InvalidFormat("search", f"At position {position}: {issue}", position=position)
 
 
 def _position(error: ParseError, search: str) -> int:
@@ -237,16 +225,18 @@ def _tsquery(question: Question) -> str:
             return f"!{_tsquery(part)}"
 
 
-@compiles(answers, "postgresql")
-def _answers_postgresql(element: answers, compiler: SQLCompiler, **kw: Any) -> str:
-    (question,) = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"documents.words @@ CAST({question} AS tsquery)"
+@compiles(answering, "postgresql")
+def _answering_postgresql(element: answering, compiler: SQLCompiler, **kw: Any) -> str:
+    id_, question = (compiler.process(clause, **kw) for clause in element.clauses)
+    matches = f"words @@ CAST({question} AS tsquery)"
+    return f"{id_} IN (SELECT documents.id FROM documents WHERE {matches})"  # noqa: S608
 
 
-@compiles(answers, "sqlite")
-def _answers_sqlite(element: answers, compiler: SQLCompiler, **kw: Any) -> str:
-    (question,) = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"documents.seq IN (SELECT rowid FROM search WHERE search MATCH {question})"  # noqa: S608
+@compiles(answering, "sqlite")
+def _answering_sqlite(element: answering, compiler: SQLCompiler, **kw: Any) -> str:
+    id_, question = (compiler.process(clause, **kw) for clause in element.clauses)
+    found = "search JOIN documents ON documents.seq = search.rowid"
+    return f"{id_} IN (SELECT documents.id FROM {found} WHERE search MATCH {question})"  # noqa: S608
 
 
 _STAR = re.compile(r"(?<!\\)\*")

@@ -13,6 +13,7 @@ from db.engine import Tx
 from db.errors import ResourceLimitExceeded, ResourceNotFound
 from db.ids import new_id
 from db.listing import Filter, Listing, one_of
+from db.patches import patched
 from db.tables import events as log
 from db.tables import sessions
 from db.types import Permission, SessionStatus
@@ -120,10 +121,10 @@ def revive(tx: Tx, session: Row[Any], lasts_seconds: int) -> None:
 def change(
     tx: Tx, actor: Actor, session_id: str, settings: Mapping[str, Any], lasts_seconds: int
 ) -> None:
-    """Merge settings into those of a session, key by key; that uses it."""
+    """Merge settings into those of a session; null takes a key away. That uses it."""
     session = touch(tx, actor, session_id, lasts_seconds)
-    merged = json_object("settings", session.settings | json_object("settings", settings))
-    put_settings(tx, actor, session, merged, "session.updated")
+    merged = patched(session.settings, json_object("settings", settings))
+    put_settings(tx, actor, session, json_object("settings", merged), "session.updated")
 
 
 def put_settings(

@@ -264,6 +264,7 @@ runs = Table(
     Index(None, "project_id", "enqueued_at", "id"),
     Index(None, "user_id", "enqueued_at", "id"),
     _partial("ix_runs_finished", "finished_at IS NOT NULL", "finished_at"),
+    _partial("ix_runs_commands", "task_id IS NULL", "enqueued_at", "id"),
 )
 
 chunks = Table(

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, select, update
 
-from db import events, lifecycle, projects, runs
+from db import events, lifecycle, projects, runs, search
 from db.actors import Actor
 from db.engine import Tx
 from db.errors import (
@@ -19,13 +19,18 @@ from db.errors import (
     TaskNotFound,
 )
 from db.ids import new_id
-from db.listing import Filter, Listing, contains, one_of
+from db.listing import Filter, Listing, one_of
+from db.search import searched
 from db.tables import members, task_tags, tasks, users
 from db.types import Lane, Permission, RunnerName, TaskStatus
 from db.validation import json_object, no_nulls, text, whole_number
+from db.words import Document
 
 LONGEST_DURATION_SECONDS = 1000 * 3600 - 1
 MOST_TAGS = 50
+MOST_ADDED_AT_ONCE = 100
+"""More than are ever being added by open transactions."""
+SEARCHED = ("title", "description", "tags")
 FINAL = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED)
 
 
@@ -45,7 +50,7 @@ LISTING = Listing(
         "created_by": Filter(lambda value: tasks.c.created_by == value),
         "priority": Filter(lambda value: tasks.c.priority >= value),
         "tags": Filter(lambda value: tasks.c.id.in_(_tagged(value))),
-        "search": contains(tasks.c.title, tasks.c.description),
+        "search": searched(tasks.c.id, {field: field for field in SEARCHED}),
         "created_after": Filter(lambda value: tasks.c.created_at >= value),
         "created_before": Filter(lambda value: tasks.c.created_at < value),
     },
@@ -64,10 +69,7 @@ def create(tx: Tx, /, actor: Actor, *, project_id: str, title: str, **rest: Any)
     Raises `ProjectLimitExceeded` when the project holds as many as it may.
     """
     actor.must(Permission.WRITE)
-    project = projects.get_active(tx, actor, project_id)
-    held = select(func.count()).where(tasks.c.project_id == project_id, LISTING.kept)
-    if tx.scalar(held) >= project.max_tasks:
-        raise ProjectLimitExceeded(project_id=project_id, max_tasks=project.max_tasks)
+    check_room(tx, projects.get_active(tx, actor, project_id))
     values = _valid(tx, project_id, {"title": title} | rest)
     task_id = new_id()
     row = {
@@ -84,10 +86,16 @@ def create(tx: Tx, /, actor: Actor, *, project_id: str, title: str, **rest: Any)
         "updated_at": tx.now,
     }
     tx.execute(insert(tasks), row)
-    _tag(tx, task_id, row["tags"])
-    initial = {"title": title, "status": TaskStatus.PENDING}
-    _tell(tx, "task.created", actor, project_id, task_id, row, initial_data=initial)
+    record_new(tx, actor, row)
     return task_id
+
+
+def record_new(tx: Tx, actor: Actor, task: Mapping[str, Any]) -> None:
+    """Let a task that was added be found, by its tags and its words, and tell of it."""
+    _tag(tx, task["id"], task["tags"])
+    search.index(tx, task["id"], document_of(task))
+    initial = {"title": task["title"], "status": task["status"]}
+    tell(tx, "task.created", actor, task["project_id"], task["id"], task, initial_data=initial)
 
 
 def change(tx: Tx, actor: Actor, task_id: str, changes: Mapping[str, Any]) -> None:
@@ -110,6 +118,8 @@ def change(tx: Tx, actor: Actor, task_id: str, changes: Mapping[str, Any]) -> No
     if "tags" in changed:
         tx.execute(delete(task_tags).where(task_tags.c.task_id == task_id))
         _tag(tx, task_id, changed["tags"])
+    if not changed.keys().isdisjoint(SEARCHED):
+        search.reindex(tx, task_id, document_of({**task._asdict(), **changed}))
     _tell_changes(tx, actor, task, changed)
 
 
@@ -122,7 +132,7 @@ def remove(tx: Tx, actor: Actor, task_id: str) -> datetime:
     tx.execute(
         update(tasks).where(tasks.c.id == task_id).values(deleted_at=tx.now, updated_at=tx.now)
     )
-    _tell(tx, "task.deleted", actor, task.project_id, task_id, task._asdict())
+    tell(tx, "task.deleted", actor, task.project_id, task_id, task._asdict())
     return tx.now
 
 
@@ -159,11 +169,14 @@ def cancel(tx: Tx, actor: Actor, task_id: str, reason: str | None = None) -> str
     `Invalid` for a task that has come to its end already.
     """
     actor.must(Permission.EXECUTE)
-    task = get(tx, actor, task_id, changing=True)
+    task = get(tx, actor, task_id)
+    project = projects.get(tx, actor, task.project_id, changing=True)
     reason = text("reason", reason, longest=2000) if reason is not None else None
     if run := lifecycle.active_run(tx, task_id):
+        # What runs may be stopped whatever has become of its project.
         lifecycle.cancel(tx, actor, run, reason)
         return str(run.id)
+    projects.check_active(project)
     if task.status in FINAL:
         raise Invalid("status", "The task has come to its end already", status=task.status)
     lifecycle.record_cancelled(tx, actor, task, reason)
@@ -215,6 +228,46 @@ def _enqueue(tx: Tx, actor: Actor, task: Row[Any], lane: Lane, options: Mapping[
 def unmet_dependencies(tx: Tx, task_id: str) -> list[str]:
     """The ids of the tasks that this one still waits for."""
     return [row.id for row in tx.all(_UNMET, {"waiting": task_id})]
+
+
+def check_room(tx: Tx, project: Row[Any], more: int = 1) -> None:
+    """Raises `ProjectLimitExceeded` when a project can't hold so many more tasks."""
+    if project.max_tasks - _held(tx, project.id) - more >= MOST_ADDED_AT_ONCE:
+        return
+    # Near its limit, tasks are added one after the other, so that it is exact.
+    projects.lock(tx, project.id)
+    if _held(tx, project.id) + more > project.max_tasks:
+        raise ProjectLimitExceeded(project_id=project.id, max_tasks=project.max_tasks)
+
+
+def document_of(task: Mapping[str, Any]) -> Document:
+    """What can be searched of a task."""
+    return [task["title"]], [task.get("description") or ""], task["tags"]
+
+
+def tell(
+    tx: Tx,
+    kind: str,
+    actor: Actor,
+    project_id: str,
+    task_id: str,
+    task: Mapping[str, Any],
+    **details: Any,
+) -> None:
+    """Record that something happened to a task, with what it is since."""
+    data = {
+        "title": task["title"],
+        "status": task["status"],
+        "progress_percentage": task["progress_percentage"],
+        "details": details,
+    }
+    events.tell(tx, kind, actor, project_id=project_id, task_id=task_id, data=data)
+
+
+def _held(tx: Tx, project_id: str) -> int:
+    kept = select(func.count()).where(tasks.c.project_id == project_id, LISTING.kept)
+    held: int = tx.scalar(kept)
+    return held
 
 
 def _tagged(values: Any) -> Select[Any]:
@@ -298,31 +351,13 @@ def _moments(tx: Tx, task: Row[Any], status: TaskStatus) -> dict[str, Any]:
             return {"started_at": task.started_at or tx.now, "completed_at": tx.now}
 
 
-def _tell(
-    tx: Tx,
-    kind: str,
-    actor: Actor,
-    project_id: str,
-    task_id: str,
-    task: Mapping[str, Any],
-    **details: Any,
-) -> None:
-    data = {
-        "title": task["title"],
-        "status": task["status"],
-        "progress_percentage": task["progress_percentage"],
-        "details": details,
-    }
-    events.tell(tx, kind, actor, project_id=project_id, task_id=task_id, data=data)
-
-
 def _tell_changes(tx: Tx, actor: Actor, task: Row[Any], changed: Mapping[str, Any]) -> None:
     now = {**task._asdict(), **changed}
     for field, value in changed.items():
         if field in ("started_at", "completed_at"):
             continue
         details = {"field": field, "old_value": task._mapping[field], "new_value": value}
-        _tell(tx, "task.updated", actor, task.project_id, task.id, now, **details)
+        tell(tx, "task.updated", actor, task.project_id, task.id, now, **details)
 
 
 _UNMET = lifecycle.unmet("waiting")

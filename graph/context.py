@@ -6,16 +6,22 @@ from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
 
 import strawberry
+from redis.asyncio import Redis
 
 from db.actors import Actor
 from db.bus import Bus
 from db.engine import Database, Unit
-from db.errors import Problem, TokenMissing
+from db.errors import Problem, TokenMissing, WebSocketConnectionFailed
 from graph.auth import Gate
+from graph.installation import Installation
 from graph.loaders import Loaders
+from graph.maintenance import Maintenance
+from graph.rate_limits import RateLimits
+from graph.streams import Streams
+from graph.vitals import Vitals
 from settings import Settings
 
-__all__ = ["Context", "Info", "Problem", "Resources"]
+__all__ = ["Context", "Info", "Problem", "Resources", "WebSocketConnectionFailed"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,6 +38,7 @@ class Context:
         token: str | None = None,
         expires_at: datetime | None = None,
         refusal: Problem | None = None,
+        address: str = "",
     ) -> None:
         self.services = services
         self.actor = actor
@@ -39,6 +46,7 @@ class Context:
         self.token = token
         self.expires_at = expires_at
         self.refusal = refusal or TokenMissing()
+        self.address = address
         self.listening = asyncio.Event()
         """Set once a subscription misses nothing any more of what happens from then on."""
         self._loaders: Loaders | None = None
@@ -65,10 +73,30 @@ class Context:
 
     def fresh(self) -> "Context":
         """The same caller, with nothing loaded."""
-        return Context(self.services, self.actor, self.request_id, self.token, self.expires_at)
+        return Context(
+            self.services,
+            self.actor,
+            self.request_id,
+            self.token,
+            self.expires_at,
+            self.refusal,
+            self.address,
+        )
+
+    async def demand(self) -> None:
+        """Count what is asked for on a socket. Raises `RateLimitExceeded`."""
+        await self.services.limits.demand(self.actor, self.address)
 
     async def write(self, unit: Unit[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `unit(tx, …)` as one transaction; what was loaded before is forgotten."""
+        """Run `unit(tx, …)` as one transaction; what was loaded before is forgotten.
+
+        Raises `SystemMaintenance` while only administrators may change anything.
+        """
+        self.services.maintenance.check(self.actor)
+        return await self.note(unit, *args, **kwargs)
+
+    async def note(self, unit: Unit[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same for what is noted by the way, such as that somebody signed in: always."""
         result = await self.database.write(unit, *args, **kwargs)
         self.forget()
         return result
@@ -77,37 +105,41 @@ class Context:
 Info = strawberry.Info[Context, Any]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Resources:
     """What one process resolves fields with; composed in `app.py`."""
 
     settings: Settings
     database: Database
     gate: Gate
+    limits: RateLimits
+    maintenance: Maintenance
+    vitals: Vitals
+    streams: Streams
+    installation: Installation
+    redis: Redis | None = None
 
     @property
     def bus(self) -> Bus:
         return self.database.bus
 
-    async def context(self, token: str | None, request_id: str) -> Context:
+    async def context(self, token: str | None, request_id: str, address: str = "") -> Context:
         """The context of a caller. Raises `TokenInvalid` or `AccountDisabled`.
 
         Without a token there is no actor, and fields that need one say so.
         """
         if token is None:
-            return Context(self, None, request_id)
+            return Context(self, None, request_id, address=address)
         identity = await self.gate.identify(token)
-        return Context(self, identity.actor, request_id, token, identity.expires_at)
+        return Context(
+            self, identity.actor, request_id, token, identity.expires_at, address=address
+        )
 
-    async def visitor(self, token: str | None, request_id: str) -> Context:
+    async def visitor(self, token: str | None, request_id: str, address: str = "") -> Context:
         """The context of whoever comes: a token that is not good is only refused by fields that
         need an actor. Others, such as the exchange of an expired token, work.
         """
         try:
-            return await self.context(token, request_id)
+            return await self.context(token, request_id, address)
         except Problem as problem:
-            return Context(self, None, request_id, token, refusal=problem)
-
-    def unidentified(self, token: str | None, request_id: str) -> Context:
-        """The context of a caller whose token is not checked: it may only sign in or refresh."""
-        return Context(self, None, request_id, token)
+            return Context(self, None, request_id, token, refusal=problem, address=address)

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from db.errors import Problem
 from graph.context import Context
 from graph.execution import Answer, Prepared, Refused, accident_shown, problem_shown
-from graph.http import BodyTooLarge, ClientLeft, Request, respond
+from graph.http import REFUSAL, BodyTooLarge, ClientLeft, Request, respond
 from graph.services import Services
 from graph.streams import Streams
 
@@ -22,6 +22,8 @@ JSON = b"application/json"
 GRAPHQL_RESPONSE = b"application/graphql-response+json"
 EVENT_STREAM = b"text/event-stream"
 KEEP_ALIVE_SECONDS = 15.0
+STATUS = {"RATE_LIMIT_EXCEEDED": 429, "SYSTEM_OVERLOADED": 503}
+"""Of problems with a request as a whole; other ones are with its token."""
 
 
 class Endpoint:
@@ -35,14 +37,15 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         accept = request.headers.get(b"accept", b"")
-        if request.method == "GET" and b"text/html" in accept:
+        if request.method == "GET" and b"text/html" in accept and REFUSAL not in scope:
             await self._explorer(scope, receive, send)
             return
         media_type = GRAPHQL_RESPONSE if GRAPHQL_RESPONSE in accept else JSON
         headers = [(b"x-request-id", request.id.encode()), (b"cache-control", b"no-store")]
         try:
+            request.check_admitted()
             asked = await _asked(request)
-            context = await self._services.visitor(request.token(), request.id)
+            context = await self._services.visitor(request.token(), request.id, request.address)
             prepared = self._services.graphql.prepare(asked.query, asked.operation_name)
             if prepared.type is OperationType.SUBSCRIPTION:
                 await self._stream(prepared, asked, context, request, send)
@@ -61,7 +64,7 @@ class Endpoint:
             headers += unreadable.headers
         except Problem as problem:
             answer = Answer(None, [problem_shown(problem, request.id)])
-            status = 401
+            status = STATUS.get(problem.code, 401)
         except Exception:
             log.exception("a request failed", request_id=request.id)
             answer = Answer(None, [accident_shown(request.id)])

@@ -6,13 +6,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from db.actors import Actor
 from db.errors import Problem, SystemOverloaded
-from graph.auth import Gate
-from graph.http import Headers, address_of, bearer_token
-from graph.rate_limits import RateLimits
+from graph.context import Resources
+from graph.http import REFUSAL, Headers, address_of, bearer_token
 from graph.vitals import Vitals
 
-REFUSAL = "refusal"
-"""The key of the scope under which an endpoint finds the problem that it is to answer with."""
 SERVER_ERROR = 500
 
 
@@ -22,17 +19,12 @@ class Entrance:
     What is too much is not answered here: the endpoint does that, in the words of its protocol.
     """
 
-    def __init__(
-        self, app: ASGIApp, gate: Gate, limits: RateLimits, vitals: Vitals, most_in_flight: int
-    ) -> None:
+    def __init__(self, app: ASGIApp, services: Resources) -> None:
         self._app = app
-        self._gate = gate
-        self._limits = limits
-        self._vitals = vitals
-        self._most_in_flight = most_in_flight
+        self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        visit = _Visit(send, self._vitals)
+        visit = _Visit(send, self._services.vitals)
         try:
             await self._admit(scope, visit)
             await self._app(scope, receive, visit.send)
@@ -40,11 +32,13 @@ class Entrance:
             visit.leave()
 
     async def _admit(self, scope: Scope, visit: "_Visit") -> None:
-        allowance = await self._limits.spend(await self._actor(scope), address_of(scope))
+        services = self._services
+        allowance = await services.limits.spend(await self._actor(scope), address_of(scope))
         if allowance:
             visit.headers = allowance.headers()
-        if self._vitals.in_flight > self._most_in_flight:
-            scope[REFUSAL] = SystemOverloaded(limit=self._most_in_flight)
+        most = services.settings.max_requests_in_flight
+        if services.vitals.in_flight > most:
+            scope[REFUSAL] = SystemOverloaded(limit=most)
         elif allowance and allowance.is_exceeded:
             scope[REFUSAL] = allowance.problem()
 
@@ -53,10 +47,10 @@ class Entrance:
         for name, value in scope["headers"]:
             if name == b"authorization":
                 try:
-                    identity = await self._gate.identify(bearer_token(value.decode("latin-1")))
+                    token = bearer_token(value.decode("latin-1"))
+                    return (await self._services.gate.identify(token)).actor
                 except Problem:
                     return None
-                return identity.actor
         return None
 
 

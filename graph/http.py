@@ -15,6 +15,9 @@ LONGEST_TOKEN = 8192
 
 Headers = Iterable[tuple[bytes, bytes]]
 
+REFUSAL = "refusal"
+"""Where in the scope the entrance leaves the problem that a request is to be answered with."""
+
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
@@ -35,6 +38,12 @@ class Request:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.receive = receive
         self.id = request_id_of(self.headers)
+        self.address = address_of(scope)
+
+    def check_admitted(self) -> None:
+        """Raises the problem for which the entrance turned the request away."""
+        if refusal := self.scope.get(REFUSAL):
+            raise refusal
 
     def token(self) -> str | None:
         """The bearer token, if there is an Authorization header. Raises `TokenInvalid`."""
@@ -60,6 +69,12 @@ class Request:
             parts.append(part)
             if not message.get("more_body"):
                 return b"".join(parts)
+
+
+def address_of(scope: Scope) -> str:
+    """The address that a request or a socket comes from."""
+    client = scope.get("client")
+    return client[0] if client else ""
 
 
 def request_id_of(headers: dict[bytes, bytes]) -> str:

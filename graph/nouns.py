@@ -92,7 +92,8 @@ class Noun:
             and not _is_plain(source.expression, name)
         }
         assert self.table is not None
-        return select(self.table, *declared.values())
+        plain = (column for column in self.table.c if column.key not in declared)
+        return select(*plain, *declared.values())
 
     def by_ids(self, ids: Any) -> Select[Any]:
         assert self.table is not None

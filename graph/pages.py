@@ -18,6 +18,7 @@ T = TypeVar("T")
 MOST_ITEMS = 100
 DEFAULT_ITEMS = 50
 LAST_PAGE = 1_000_000
+LARGEST_OFFSET = LAST_PAGE * MOST_ITEMS
 
 
 @strawberry.enum(description="In which direction a list is sorted.")
@@ -74,6 +75,18 @@ class Page(Generic[T]):
     @strawberry.field(description="Whether there is a page before this one.")
     def has_previous(self) -> bool:
         return self.page > 1
+
+
+@strawberry.type(description="A part of a list, found by how many items come before it.")
+class Slice(Generic[T]):
+    items: list[T]
+    limit: int
+    offset: int
+    count: strawberry.Private[Callable[[], Awaitable[int]]]
+
+    @strawberry.field(description="How many items the whole list has.")
+    async def total(self) -> int:
+        return await self.count()
 
 
 @dataclass(frozen=True)
@@ -156,6 +169,19 @@ class Lists:
             page=asked.page,
             page_size=asked.size,
             count=self._counter(info, asked),
+        )
+
+    async def slice(self, info: Info, limit: int, offset: int) -> Any:
+        """The newest items behind an offset. Raises `Invalid`."""
+        if not 0 <= offset <= LARGEST_OFFSET:
+            raise Invalid("offset", f"Must be between 0 and {LARGEST_OFFSET}")
+        asked = Asked({}, Order(self.listing.default_order), _size("limit", limit))
+        statement = self.listing.page(
+            info.context.signed_in, asked.filters, asked.order, limit=asked.size, offset=offset
+        )
+        rows = await info.context.database.rows(self._selected(statement))
+        return Slice(
+            items=list(rows), limit=limit, offset=offset, count=self._counter(info, asked)
         )
 
     def asked_slice(self, arguments: Mapping[str, Any]) -> Asked:

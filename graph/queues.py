@@ -14,7 +14,7 @@ from graph.context import Context, Info
 from graph.permissions import can
 from graph.scalars import DateTime, Duration
 
-_PERIOD = re.compile(r"([1-9]\d{0,3})([hd])")
+_PERIOD = re.compile(r"([1-9][0-9]{0,3})([hd])")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1)}
 
 
@@ -173,7 +173,7 @@ class QueueQuery:
 class QueueMutation:
     @strawberry.mutation(
         permission_classes=can(Permission.ADMINISTER),
-        description="Let nothing of a queue begin any more, until it is resumed; what runs goes on.",
+        description="Let nothing of a queue begin until it is resumed; what runs goes on.",
     )
     async def pause_queue(
         self, info: Info, queue_name: QueueName, reason: str | None = None
@@ -192,9 +192,7 @@ class QueueMutation:
         permission_classes=can(Permission.EXECUTE),
         description="Cancel everything that waits in a queue and that you may cancel.",
     )
-    async def clear_queue(
-        self, info: Info, queue_name: QueueName, confirm: bool | None = None
-    ) -> ClearedQueue:
+    async def clear_queue(self, info: Info, queue_name: QueueName, confirm: bool) -> ClearedQueue:
         count = await info.context.write(
             queues.clear, info.context.signed_in, queue_name.lane, confirm=confirm
         )
@@ -209,21 +207,19 @@ class QueueMutation:
     async def set_queue_priority(
         self, info: Info, task_ids: list[strawberry.ID], priority: Lane
     ) -> Prioritized:
-        moved = await info.context.write(
+        outcome = await info.context.write(
             queues.prioritise, info.context.signed_in, task_ids, priority
         )
-        failed = [(one.task_id, one.problem) for one in moved if one.problem]
-        successful = [strawberry.ID(one.task_id) for one in moved if not one.problem]
         return Prioritized(
             priority=priority,
-            affected_count=len(successful),
-            successful=successful,
-            failed=[strawberry.ID(task_id) for task_id, _ in failed],
+            affected_count=len(outcome.successful),
+            successful=[strawberry.ID(task_id) for task_id in outcome.successful],
+            failed=[strawberry.ID(task_id) for task_id in outcome.failed],
             errors=[
                 PriorityError(
                     task_id=strawberry.ID(task_id), code=problem.code, message=problem.message
                 )
-                for task_id, problem in failed
+                for task_id, problem in outcome.failed.items()
             ],
         )
 

@@ -61,7 +61,9 @@ class RedisCounter:
         try:
             name = f"claude_cli_api:limit:{key}:{window}"
             pipeline = self._redis.pipeline(transaction=False)
-            count, _ = await pipeline.incr(name).expire(name, 2 * WINDOW_SECONDS).execute()
+            pipeline.incr(name)
+            pipeline.expire(name, 2 * WINDOW_SECONDS)
+            count, _ = await pipeline.execute()
         except (RedisError, OSError) as error:
             log.warning("Redis does not count", error=type(error).__name__)
             self._away_until = time.monotonic() + REDIS_PAUSE_SECONDS

@@ -133,7 +133,12 @@ class RunMutation:
         chosen["timeout_seconds"] = chosen.pop("timeout", None)
         most = info.context.services.settings.queue_max_size
         run_id = await info.context.write(
-            runs.bounded, most, commands.execute, info.context.signed_in, priority=priority, **chosen
+            runs.bounded,
+            most,
+            commands.execute,
+            info.context.signed_in,
+            priority=priority,
+            **chosen,
         )
         await stream.settled(info.context, run_id, WAIT_FOR_START_SECONDS, begun=True)
         return run_id

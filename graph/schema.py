@@ -10,28 +10,56 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.name_converter import NameConverter
 from strawberry.types.enum import EnumValue, StrawberryEnumDefinition
 
+from graph.commands import CommandQuery
 from graph.execution import Executor
+from graph.health import HealthQuery
+from graph.notifications import (
+    NotificationMutation,
+    NotificationQuery,
+    NotificationSubscription,
+)
 from graph.projects import ProjectMutation, ProjectQuery, ProjectSubscription
+from graph.queues import QueueMutation, QueueQuery
 from graph.runs import RunMutation, RunQuery, RunSubscription
 from graph.scalars import precise, scalars, to_the_second
 from graph.sessions import SessionMutation, SessionQuery
-from graph.system import SystemQuery
+from graph.system import SystemMutation, SystemQuery
 from graph.tasks import TaskMutation, TaskQuery
 from graph.users import UserMutation, UserQuery
 
 
 @strawberry.type(description="What can be read.")
-class Query(UserQuery, ProjectQuery, TaskQuery, RunQuery, SessionQuery, SystemQuery):
+class Query(
+    UserQuery,
+    ProjectQuery,
+    TaskQuery,
+    RunQuery,
+    CommandQuery,
+    SessionQuery,
+    QueueQuery,
+    NotificationQuery,
+    HealthQuery,
+    SystemQuery,
+):
     pass
 
 
 @strawberry.type(description="What can be changed.")
-class Mutation(UserMutation, ProjectMutation, TaskMutation, RunMutation, SessionMutation):
+class Mutation(
+    UserMutation,
+    ProjectMutation,
+    TaskMutation,
+    RunMutation,
+    SessionMutation,
+    QueueMutation,
+    NotificationMutation,
+    SystemMutation,
+):
     pass
 
 
 @strawberry.type(description="What can be followed.")
-class Subscription(ProjectSubscription, RunSubscription):
+class Subscription(ProjectSubscription, RunSubscription, NotificationSubscription):
     pass
 
 

@@ -6,7 +6,7 @@ from graph.context import Resources
 from graph.execution import Executor
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Services(Resources):
     """The resources of one process, and what executes operations on them; see `app.py`."""
 

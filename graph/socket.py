@@ -11,10 +11,10 @@ from graphql import OperationType
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from db.errors import Problem
+from db.errors import Problem, WebSocketConnectionFailed
 from graph.context import Context
-from graph.execution import Refused
-from graph.http import bearer_token, request_id_of
+from graph.execution import Refused, problem_shown
+from graph.http import address_of, bearer_token, request_id_of
 from graph.origins import is_allowed
 from graph.services import Services
 from graph.streams import Streams
@@ -28,6 +28,7 @@ LARGEST_MESSAGE = 256 * 1024
 
 BAD_REQUEST, UNAUTHORIZED, FORBIDDEN = 4400, 4401, 4403
 BAD_PROTOCOL, INIT_TIMEOUT, ALREADY_EXISTS, TOO_MANY_INITS = 4406, 4408, 4409, 4429
+TOO_MANY = 4429
 GOING_AWAY = 1012
 
 
@@ -48,8 +49,8 @@ class Socket:
             await websocket.close(BAD_PROTOCOL, f"Speak {PROTOCOL}")
             return
         await websocket.accept(PROTOCOL)
-        with self._streams.held():
-            await _Conversation(websocket, self._services).last(self._streams.ended)
+        with self._streams.held(), contextlib.ExitStack() as held:
+            await _Conversation(websocket, self._services, held).last(self._streams.ended)
 
 
 class _Close(Exception):
@@ -61,9 +62,12 @@ class _Close(Exception):
 
 
 class _Conversation:
-    def __init__(self, websocket: WebSocket, services: Services) -> None:
+    def __init__(
+        self, websocket: WebSocket, services: Services, held: contextlib.ExitStack
+    ) -> None:
         self._websocket = websocket
         self._services = services
+        self._held = held
         self._context: Context | None = None
         self._begun = False
         self._operations: dict[str, asyncio.Task[None]] = {}
@@ -146,8 +150,13 @@ class _Conversation:
             raise _Close(BAD_REQUEST, "Invalid connection_init payload")
         try:
             token = _token(payload or {})
-            request_id = request_id_of(dict(self._websocket.scope["headers"]))
-            self._context = await self._services.context(token, request_id)
+            scope = self._websocket.scope
+            request_id = request_id_of(dict(scope["headers"]))
+            self._context = await self._services.context(token, request_id, address_of(scope))
+            if self._context.actor:
+                self._held.enter_context(self._services.streams.seat(self._context.actor.id))
+        except WebSocketConnectionFailed as problem:
+            raise _Close(TOO_MANY, problem.message) from None
         except Problem as problem:
             raise _Close(FORBIDDEN, problem.message) from None
         await self._say({"type": "connection_ack"})
@@ -174,6 +183,7 @@ class _Conversation:
         self, id_: str, query: str, variables: dict[str, Any], name: str | None, context: Context
     ) -> None:
         try:
+            await context.demand()
             prepared = self._services.graphql.prepare(query, name)
             if prepared.type is OperationType.SUBSCRIPTION:
                 answers = self._services.graphql.subscribe(prepared, variables, context)
@@ -186,6 +196,9 @@ class _Conversation:
         except Refused as refused:
             errors = refused.formatted(context.request_id)
             await self._finish(id_, {"type": "error", "id": id_, "payload": errors})
+        except Problem as problem:
+            error = problem_shown(problem, context.request_id)
+            await self._finish(id_, {"type": "error", "id": id_, "payload": [error]})
         except (WebSocketDisconnect, RuntimeError):
             # The socket is closed; its other half says why.
             pass
@@ -202,7 +215,9 @@ class _Conversation:
 
     async def _next(self, id_: str, body: bytes) -> None:
         head = orjson.dumps({"type": "next", "id": id_})[:-1]
+        began = time.perf_counter()
         await self._websocket.send_text((head + b',"payload":' + body + b"}").decode())
+        self._services.vitals.sent(time.perf_counter() - began)
 
     async def _say(self, message: dict[str, Any]) -> None:
         await self._websocket.send_text(orjson.dumps(message).decode())

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from graph.shell import UNKNOWN, Command
+from graph.shell import Command
 
 SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "ash", "fish"})
 INTERPRETERS = SHELLS | {"python", "python3", "perl", "ruby", "node", "php"}
@@ -64,11 +64,15 @@ def scripts(command: Command) -> Iterator[str]:
     program, words = command.program, command.words[1:]
     if program == "eval":
         yield " ".join(words)
+    elif program == "trap":
+        yield from words[:1]
+    elif program == "alias":
+        yield from (word.partition("=")[2] for word in words)
     elif program == "ssh":
         yield " ".join(_after_options(words, "-p -i -l -o -F -J -L -R -D")[1:])
     elif program in _SCRIPTED and (text := _script_of(words)) is not None:
         yield text
-    elif program in SHELLS and not _arguments(words):
+    elif reads_program(command) and program in SHELLS:
         yield from _read_by(command)
 
 
@@ -77,7 +81,8 @@ def reads_program(command: Command) -> bool:
     if command.program not in INTERPRETERS:
         return False
     words = command.words[1:]
-    return _script_of(words) is None and not [word for word in _arguments(words) if word != "-"]
+    named = [word for word in _arguments(words) if word not in ("-", "/dev/stdin")]
+    return _script_of(words) is None and (not named or "-s" in words)
 
 
 def operands(command: Command) -> list[str]:
@@ -153,8 +158,3 @@ def _read_by(command: Command) -> Iterator[str]:
             yield " ".join(word for word in before.words[1:] if not word.startswith("-"))
         elif before.read is not None:
             yield before.read
-
-
-def is_known(word: str) -> bool:
-    """Whether all of a word is known before it runs."""
-    return UNKNOWN not in word

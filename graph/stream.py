@@ -1,5 +1,6 @@
 """Live streams: listen first, replay what came after the cursor, then follow."""
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from graph.nouns import NOUNS
 POLL_SECONDS = 5.0
 """A hint may be lost; the record is looked at this often without one."""
 WAIT_FOR_END_SECONDS = 2.0
+SETTLING_SECONDS = 0.02
+"""How soon events are looked at again that an open transaction could still precede."""
 EVENTS_AT_ONCE = 200
 CHUNKS_AT_ONCE = 16
 
@@ -58,12 +61,11 @@ async def facts(
         cursor = after or await _now(context)
         context.listening.set()
         while True:
-            rows = await _facts(context, cursor, project_id, task_id)
+            rows, pause = await _facts(context, cursor, project_id, task_id)
             for row in rows:
                 cursor = events.cursor_of(row.tx, row.seq)
                 yield row
-            if len(rows) < EVENTS_AT_ONCE:
-                await listener.wait(POLL_SECONDS)
+            await listener.wait(pause)
 
 
 async def facts_and_output(
@@ -78,7 +80,7 @@ async def facts_and_output(
         printed = await _running(context, project_id, cursor)
         context.listening.set()
         while True:
-            rows = await _facts(context, cursor, project_id, None)
+            rows, pause = await _facts(context, cursor, project_id, None)
             for row in rows:
                 if row.kind in STARTED:
                     printed.setdefault(row.run_id, 0)
@@ -90,8 +92,7 @@ async def facts_and_output(
                 yield row
             async for chunk in _news(context, printed, list(printed)):
                 yield chunk
-            if len(rows) < EVENTS_AT_ONCE:
-                await listener.wait(POLL_SECONDS)
+            await listener.wait(pause)
 
 
 async def settled(
@@ -100,10 +101,12 @@ async def settled(
     """The run as soon as it is final (or `begun`), at the latest after some seconds."""
     with context.services.bus.listen(f"run:{run_id}") as listener:
         run = await _run(context, run_id)
-        while seconds > 0 and not (run.finished_at or (begun and run.started_at)):
-            pause = min(seconds, 0.5)
-            await listener.wait(pause)
-            seconds -= pause
+        deadline = time.monotonic() + seconds
+        while not (run.finished_at or (begun and run.started_at)):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            await listener.wait(min(left, 0.5))
             run = await _run(context, run_id)
     return run
 
@@ -149,14 +152,19 @@ async def _now(context: Context) -> str:
 
 async def _facts(
     context: Context, cursor: str, project_id: str | None, task_id: str | None
-) -> Sequence[Row[Any]]:
-    return await context.database.rows(
+) -> tuple[list[Row[Any]], float]:
+    """The settled events after a cursor, and how long to wait before looking again."""
+    found = await context.database.rows(
         events.after(cursor, limit=EVENTS_AT_ONCE).where(
             projects.visible_to(context.signed_in, log.c.project_id),
             log.c.project_id == project_id if project_id else true(),
             log.c.task_id == task_id if task_id else true(),
         )
     )
+    rows = [row for row in found if row.is_settled]
+    if len(rows) < len(found):
+        return rows, SETTLING_SECONDS
+    return rows, 0.0 if len(rows) == EVENTS_AT_ONCE else POLL_SECONDS
 
 
 async def _running(context: Context, project_id: str, cursor: str) -> dict[str, int]:

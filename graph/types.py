@@ -4,10 +4,12 @@ import base64
 from datetime import UTC, datetime
 
 import strawberry
-from sqlalchemy import case
+from sqlalchemy import case, select
 
 from db import events as log
 from db import output, projects
+from db import sessions as session_rules
+from db import users as user_rules
 from db.actors import PERMISSIONS
 from db.listing import one_of
 from db.runs import is_newest, places_ahead
@@ -16,6 +18,8 @@ from db.tables import projects as projects_table
 from db.types import (
     DependencyType,
     Lane,
+    MemberRole,
+    NotificationLevel,
     Permission,
     ProjectStatus,
     Role,
@@ -39,6 +43,8 @@ WORDS = {
     "DependencyType": DependencyType,
     "Permission": Permission,
     "OutputStream": Stream,
+    "NotificationLevel": NotificationLevel,
+    "MemberRole": MemberRole,
 }
 for name, word in WORDS.items():
     strawberry.enum(word, name=name, description=word.__doc__)
@@ -53,6 +59,20 @@ class User:
     full_name: str | None = column(users.c.full_name, "The person's name.")
     avatar_url: str | None = column(users.c.avatar_url, "A picture.")
     role: Role = column(users.c.role, "What the user may do.")
+
+
+@noun(None)
+class UserStatistics:
+    """What someone has done."""
+
+    tasks_created: int = column(None, "Tasks that they created and that are not deleted.")
+    tasks_completed: int = column(
+        None, "Completed tasks that are assigned to them, or to nobody and were created by them."
+    )
+    projects_created: int = column(None, "Projects that they created and that are not deleted.")
+    total_login_time: Duration = column(
+        None, "How long they had a session in use, from its opening to its last use."
+    )
 
 
 @noun(users)
@@ -74,6 +94,13 @@ class Account:
     created_at: DateTime = column(users.c.created_at, "When the account was made.")
     updated_at: DateTime = column(users.c.updated_at, "When the account last changed.")
     last_login: DateTime | None = column(users.c.last_login_at, "The last time they signed in.")
+    is_premium: bool = column(users.c.is_premium, "Whether more requests a minute are allowed.")
+    disabled_at: DateTime | None = column(
+        users.c.disabled_at, "Since when nobody gets in by it; null while it works."
+    )
+    statistics: UserStatistics = single(
+        "UserStatistics", user_rules.statistics, "user_id", "What they have done."
+    )
 
 
 @noun(None)
@@ -111,6 +138,16 @@ class Activity:
     user_name: str | None = column(None, "Who did it; null for the system.")
 
 
+@noun(members)
+class ProjectMember:
+    """Someone who works in a project, and what they may do there."""
+
+    user_id: strawberry.ID = column(members.c.user_id, "The id of the user.")
+    user: User = to_one("User", "user_id", "The user.")
+    role: MemberRole = column(members.c.role, "Owners manage members; viewers only look.")
+    since: DateTime = column(members.c.created_at, "When they came into the project.")
+
+
 @noun(projects_table)
 class Project:
     """Holds tasks; has members, settings and limits. Archived, it is read-only."""
@@ -134,6 +171,17 @@ class Project:
     )
     recent_activity: list[Activity] = to_many(
         "Activity", projects.recent_activity, "project_id", "The ten latest events, newest first."
+    )
+    members: list[ProjectMember] = to_many(
+        "ProjectMember",
+        lambda ids: (
+            NOUNS["ProjectMember"]
+            .select()
+            .where(one_of(members.c.project_id, ids))
+            .order_by(members.c.created_at, members.c.user_id)
+        ),
+        "project_id",
+        "Who works in it.",
     )
 
 
@@ -315,6 +363,25 @@ class Task:
     )
 
 
+@noun(None)
+class SessionActivity:
+    """Something that happened in a session."""
+
+    id: strawberry.ID = column(None, "UUIDv7.")
+    timestamp: DateTime = column(None, "When.")
+    kind: str = column(None, "What, in the words of webhooks: `task.completed`.")
+    action: str = computed(
+        lambda kind: kind.replace(".", "_"), ("kind",), "What: `session_created`, `task_updated`."
+    )
+    user_id: strawberry.ID | None = column(None, "Who did it.")
+    user_name: str | None = column(None, "The name of who did it.")
+    task_id: strawberry.ID | None = column(None, "The task that it was about.")
+    task_title: str | None = column(None, "The task's title at that time.")
+    details: Json = computed(
+        lambda data: data.get("details", data), ("data",), "All that is known."
+    )
+
+
 @noun(sessions)
 class Session:
     """What a person works on, and how, for as long as it is used."""
@@ -322,25 +389,28 @@ class Session:
     id: strawberry.ID = column(sessions.c.id, "UUIDv7.")
     project_id: strawberry.ID | None = column(sessions.c.project_id, "The project in view.")
     project: Project | None = to_one("Project", "project_id", "The project in view.")
-    user_id: strawberry.ID = column(sessions.c.user_id, "Whose session it is.")
-    status: SessionStatus = computed(
-        lambda status, expires_at: _session_status(status, expires_at),
-        ("status", "expires_at"),
-        "Whether it can still be used.",
+    project_name: str | None = column(
+        select(projects_table.c.name)
+        .where(projects_table.c.id == sessions.c.project_id)
+        .scalar_subquery(),
+        "Its name.",
     )
+    user_id: strawberry.ID = column(sessions.c.user_id, "Whose session it is.")
+    status: SessionStatus = column(session_rules.status(), "Whether it can still be used.")
     created_at: DateTime = column(sessions.c.created_at, "When it was opened.")
     last_accessed: DateTime = column(sessions.c.last_accessed_at, "When it was last used.")
     expires_at: DateTime = column(sessions.c.expires_at, "When it ends unless it is used.")
     settings: Json = column(sessions.c.settings, "Free-form settings.")
+    history: list[SessionActivity] = to_many(
+        "SessionActivity",
+        session_rules.activity,
+        "session_id",
+        "What happened to it, and what its user did in its project since: the 200 latest, oldest "
+        "first.",
+    )
 
 
 def _seconds(started_at: datetime | None, ended_at: datetime | None) -> float | None:
     if started_at is None:
         return None
     return ((ended_at or datetime.now(UTC)) - started_at).total_seconds()
-
-
-def _session_status(status: str, expires_at: datetime) -> str:
-    if status == SessionStatus.ACTIVE and expires_at <= datetime.now(UTC):
-        return SessionStatus.EXPIRED
-    return status

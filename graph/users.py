@@ -53,8 +53,9 @@ class UserMutation:
     async def login(self, info: Info, username: str, password: str) -> Login:
         if len(password) > LONGEST_PASSWORD:
             raise ValueTooLong("password", LONGEST_PASSWORD)
+        await info.context.services.limits.demand_login(username, info.context.address)
         grant = await info.context.services.gate.login(username, password)
-        await info.context.write(users.record_login, grant.user_id)
+        await info.context.note(users.record_login, grant.user_id)
         return _login(grant)
 
     @strawberry.mutation(

@@ -62,6 +62,7 @@ class Endpoint:
         return _Response(status, envelope.success(data, request.id))
 
     async def _answer(self, request: Request) -> tuple[int, bytes]:
+        request.check_admitted()
         row, path = self._row(request)
         context = await self._context(row, request)
         operation = self._operations[row.operation]
@@ -74,7 +75,8 @@ class Endpoint:
         answer = await self._services.rest.execute(operation, values, context)
         if answer.errors:
             raise Refusal.of_error(answer.errors[0])
-        return row.success, answer.data or b"null"
+        data = answer.data or b"null"
+        return row.unwell if row.unwell and _is_unwell(data) else row.success, data
 
     def _row(self, request: Request) -> tuple[Row, dict[str, str]]:
         rows, path = self._routes.find(request.scope["path"])
@@ -97,11 +99,11 @@ class Endpoint:
         if row.is_public:
             with suppress(Problem):
                 token = request.token()
-            return await self._services.visitor(token, request.id)
+            return await self._services.visitor(token, request.id, request.address)
         token = request.token()
         if token is None:
             raise Refusal("AUTH_TOKEN_MISSING", "The Authorization header is missing.")
-        return await self._services.context(token, request.id)
+        return await self._services.context(token, request.id, request.address)
 
 
 @dataclass
@@ -120,6 +122,11 @@ def _refused(refusal: Refusal, request_id: str) -> _Response:
 
 def _reads_body(row: Row, operation: Prepared, path: Mapping[str, str]) -> bool:
     return row.method != "GET" and any(name not in path for name in operation.variables)
+
+
+def _is_unwell(data: bytes) -> bool:
+    """Whether what is answered says of itself that it does not work."""
+    return bool(orjson.loads(data)["data"]["status"] == "unhealthy")
 
 
 async def _body(request: Request) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import orjson
 
 from graph.context import Problem
 from graph.http import Headers
-from graph.system import VERSION
+from graph.version import VERSION
 
 STATUS = {
     "AUTH_TOKEN_INVALID": HTTPStatus.UNAUTHORIZED,
@@ -43,6 +43,7 @@ STATUS = {
     # The same request may succeed a moment later.
     "DATABASE_ERROR": HTTPStatus.SERVICE_UNAVAILABLE,
     "QUEUE_FULL": HTTPStatus.SERVICE_UNAVAILABLE,
+    "WEBSOCKET_CONNECTION_FAILED": HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """A code that is not here is our own mistake: 500."""
 

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from graph.assets import PACKAGES, Page
 from graph.execution import Prepared
-from graph.system import VERSION
+from graph.version import VERSION
 from rest_compat import collections
 from rest_compat.envelope import STATUS
 from rest_compat.json_schema import (

@@ -7,19 +7,26 @@ from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """One method on one path. A public row does not ask who is calling."""
+    """One method on one path. A public row does not ask who is calling.
+
+    `unwell` is the status when the answer's own `status` is `unhealthy`.
+    """
 
     method: str
     path: str
     operation: str
     success: int = HTTPStatus.OK
     is_public: bool = False
+    unwell: int | None = None
 
 
+UNWELL = HTTPStatus.SERVICE_UNAVAILABLE
 TABLE = (
     Row("POST", "/api/auth/login", "Login", is_public=True),
     Row("POST", "/api/auth/refresh", "RefreshToken", is_public=True),
-    Row("GET", "/api/health/", "GetHealth", is_public=True),
+    Row("GET", "/api/health/", "GetHealth", is_public=True, unwell=UNWELL),
+    Row("GET", "/api/health/detailed", "GetDetailedHealth", is_public=True, unwell=UNWELL),
+    Row("GET", "/api/system/info", "GetSystemInfo"),
     Row("POST", "/api/tasks/", "CreateTask", HTTPStatus.CREATED),
     Row("GET", "/api/tasks/", "ListTasks"),
     Row("GET", "/api/tasks/{task_id}", "GetTask"),
@@ -36,10 +43,24 @@ TABLE = (
     Row("DELETE", "/api/projects/{project_id}", "DeleteProject"),
     Row("POST", "/api/commands/execute", "ExecuteCommand"),
     Row("GET", "/api/commands/running", "ListRunningCommands"),
+    Row("GET", "/api/commands/history", "GetCommandHistory"),
+    Row("GET", "/api/commands/suggestions", "SuggestCommands"),
+    Row("POST", "/api/commands/validate", "ValidateCommand"),
     Row("GET", "/api/commands/{command_id}/status", "GetCommand"),
     Row("POST", "/api/commands/{command_id}/cancel", "CancelCommand"),
     Row("POST", "/api/sessions/", "CreateSession", HTTPStatus.CREATED),
+    Row("GET", "/api/sessions/", "ListSessions"),
     Row("GET", "/api/sessions/{session_id}", "GetSession"),
+    Row("PUT", "/api/sessions/{session_id}", "UpdateSession"),
+    Row("DELETE", "/api/sessions/{session_id}", "DeleteSession"),
+    Row("GET", "/api/sessions/{session_id}/history", "GetSessionHistory"),
+    Row("POST", "/api/sessions/{session_id}/restore", "RestoreSession"),
+    Row("GET", "/api/queues/status", "GetQueueStatus"),
+    Row("POST", "/api/queues/pause", "PauseQueue"),
+    Row("POST", "/api/queues/resume", "ResumeQueue"),
+    Row("DELETE", "/api/queues/clear", "ClearQueue"),
+    Row("GET", "/api/queues/metrics", "GetQueueMetrics"),
+    Row("POST", "/api/queues/priority", "SetQueuePriority"),
 )
 
 
@@ -58,7 +79,13 @@ class Channel(NamedTuple):
 
 
 USE_SESSION = "UseSession"
-REQUESTS = {"execute_task": Request("QueueTask", "task_update")}
+NOTIFICATIONS = "Notifications"
+REQUESTS = {
+    "execute_task": Request("QueueTask", "task_update"),
+    "get_metrics": Request("GetMetrics", "performance_data"),
+    # A message of our own: a notification was read.
+    "acknowledge": Request("AcknowledgeNotification", "acknowledged"),
+}
 CHANNELS = {
     "project_updates": Channel("ProjectUpdates", ("project_id",)),
     "task_updates": Channel("TaskUpdates", ("project_id", "task_id")),
@@ -71,9 +98,10 @@ MESSAGES = {
     "TaskFailed": "error",
     "CommandOutput": "command_output",
     "CommandFinished": "command_completed",
+    "Notification": "notification",
 }
 
-OPERATIONS = {USE_SESSION}.union(
+OPERATIONS = {USE_SESSION, NOTIFICATIONS}.union(
     (row.operation for row in TABLE),
     (request.operation for request in REQUESTS.values()),
     (channel.operation for channel in CHANNELS.values()),

@@ -1,8 +1,9 @@
 """/ws/{session_id}: a conversation whose messages are operations."""
 
 import asyncio
+import time
 from collections.abc import Mapping
-from contextlib import aclosing, suppress
+from contextlib import ExitStack, aclosing, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,24 +11,34 @@ import orjson
 import structlog
 from starlette.types import Message, Receive, Scope, Send
 
-from graph.context import Context, Problem
+from graph.context import Context, Problem, WebSocketConnectionFailed
 from graph.execution import Answer, Prepared
-from graph.http import ClientLeft, request_id_of
+from graph.http import ClientLeft, address_of, request_id_of
 from graph.services import Services
 from graph.streams import Streams
 from rest_compat import envelope, variables
 from rest_compat.envelope import Refusal, malformed, required
-from rest_compat.routes import CHANNELS, MESSAGES, REQUESTS, USE_SESSION, Channel
+from rest_compat.routes import (
+    CHANNELS,
+    MESSAGES,
+    NOTIFICATIONS,
+    REQUESTS,
+    USE_SESSION,
+    Channel,
+)
 
 log = structlog.get_logger(__name__)
 
 AUTHENTICATE_SECONDS = 5.0
 LONGEST_MESSAGE = 64 * 1024
 MOST_SUBSCRIPTIONS = 100
+USE_AGAIN_SECONDS = 60.0
+"""So long after it was last noted, a message notes again that its session is in use."""
 
 UNAUTHENTICATED = 4401
 TOKEN_EXPIRED = 4403
 NO_SESSION = 4404
+TOO_MANY = 4429
 
 _Key = tuple[Any, ...]
 
@@ -69,13 +80,16 @@ class _Conversation:
         self._send = send
         self._session_id = scope["path"].removesuffix("/").rpartition("/")[2]
         self._request_id = request_id_of(dict(scope["headers"]))
+        self._address = address_of(scope)
         self._context: Context | None = None
+        self._used_at = 0.0
+        self._held = ExitStack()
         self._deadline = asyncio.timeout(AUTHENTICATE_SECONDS)
         self._streams: dict[_Key, asyncio.Task[None]] = {}
 
     async def hold(self) -> None:
         """Talk until one side ends it."""
-        with suppress(ClientLeft):
+        with suppress(ClientLeft), self._held:
             await self._receive()
             await self._deliver({"type": "websocket.accept"})
             try:
@@ -116,9 +130,15 @@ class _Conversation:
             await self._refuse(Refusal.of_accident(), message)
 
     async def _answer(self, message: Mapping[str, Any]) -> None:
+        if message["type"] == "ping":
+            await self._say({"type": "pong", "timestamp": message.get("timestamp")})
+        else:
+            await self._demand()
+        if self._context and time.monotonic() - self._used_at > USE_AGAIN_SECONDS:
+            await self._use_session(self._context)
         match message["type"]:
             case "ping":
-                await self._say({"type": "pong", "timestamp": message.get("timestamp")})
+                pass
             case "authenticate":
                 await self._authenticate(message)
             case "subscribe":
@@ -132,14 +152,34 @@ class _Conversation:
                 known = ("authenticate", "ping", "subscribe", "unsubscribe", *REQUESTS)
                 raise malformed("type", f"Must be one of: {', '.join(known)}")
 
+    async def _demand(self) -> None:
+        """Count what is asked for: of the user, else of the address. Raises a `Problem`."""
+        actor = self._context.actor if self._context else None
+        await self._services.limits.demand(actor, self._address)
+
     async def _authenticate(self, message: Mapping[str, Any]) -> None:
-        context = await self._services.context(_text(message, "token"), self._request_id)
-        answer = await self._execute(USE_SESSION, {"session_id": self._session_id}, context)
-        if answer.errors:
-            await self._refuse_session(Refusal.of_error(answer.errors[0]))
+        token = _text(message, "token")
+        context = await self._services.context(token, self._request_id, self._address)
+        await self._use_session(context)
+        if self._context is None:
+            await self._take_seat(context)
         self._context = context
         self._deadline.reschedule(_loop_time(context.expires_at))
         await self._say({"type": "authenticated", "timestamp": envelope.now()})
+        self._begin((NOTIFICATIONS,), NOTIFICATIONS, {}, context.fresh(), message)
+
+    async def _take_seat(self, context: Context) -> None:
+        try:
+            self._held.enter_context(self._services.streams.seat(context.signed_in.id))
+        except WebSocketConnectionFailed as problem:
+            await self._refuse(Refusal.of_problem(problem))
+            raise _Closing(TOO_MANY, "Too many connections") from None
+
+    async def _use_session(self, context: Context) -> None:
+        answer = await self._execute(USE_SESSION, {"session_id": self._session_id}, context)
+        if answer.errors:
+            await self._refuse_session(Refusal.of_error(answer.errors[0]))
+        self._used_at = time.monotonic()
 
     async def _refuse_session(self, refusal: Refusal) -> None:
         if refusal.code != "RESOURCE_NOT_FOUND":
@@ -155,14 +195,29 @@ class _Conversation:
         values = variables.collect(operation.variables, {}, {}, message)
         key = _key(channel, values)
         if key not in self._streams:
-            if len(self._streams) >= MOST_SUBSCRIPTIONS:
+            # One more is that of the notifications.
+            if len(self._streams) > MOST_SUBSCRIPTIONS:
                 raise _too_many_subscriptions()
-            stream = asyncio.create_task(self._follow(operation, values, context, message))
-            self._streams[key] = stream
-            stream.add_done_callback(lambda _: self._streams.pop(key, None))
+            stream = self._begin(key, channel.operation, values, context, message)
             if not await _listens(context, stream):
                 return
         await self._say(_confirmed("subscribed", channel, message))
+
+    def _begin(
+        self,
+        key: _Key,
+        operation: str,
+        values: dict[str, Any],
+        context: Context,
+        message: Mapping[str, Any],
+    ) -> asyncio.Task[None]:
+        """Follow a subscription, unless that is done already."""
+        if key not in self._streams:
+            prepared = self._operations[operation]
+            stream = asyncio.create_task(self._follow(prepared, values, context, message))
+            self._streams[key] = stream
+            stream.add_done_callback(lambda _: self._streams.pop(key, None))
+        return self._streams[key]
 
     async def _unsubscribe(self, message: Mapping[str, Any]) -> None:
         self._known()
@@ -226,7 +281,10 @@ class _Conversation:
         await self._say(message)
 
     async def _say(self, message: Mapping[str, Any]) -> None:
-        await self._deliver({"type": "websocket.send", "text": orjson.dumps(message).decode()})
+        text = orjson.dumps(message).decode()
+        began = time.perf_counter()
+        await self._deliver({"type": "websocket.send", "text": text})
+        self._services.vitals.sent(time.perf_counter() - began)
 
     async def _deliver(self, message: Message) -> None:
         try:

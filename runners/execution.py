@@ -1,35 +1,29 @@
 """Carries out one run: its process from before it begins until nothing of it is left."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Awaitable, Callable
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row
 
+from db import agents
 from db.engine import Database
 from db.lifecycle import Begun, Outcome
-from db.tables import tasks
 from db.types import RunnerName, RunStatus
 from runners import claude, shell
+from runners.adapter import EXECUTION_FAILED, Agent, Program, Unable
+from runners.conversation import Conversation
 from runners.environment import VariableRefused, allowed
-from runners.output import Fenced, Recorder
+from runners.fence import Fenced, written
+from runners.output import Recorder
 from runners.place import PlaceRefused, confined
 from runners.process import Backend, Process, Spec
+from runners.shell import Shell
+from runners.stops import Stop
 from settings import Settings
-
-EXECUTION_FAILED = "TASK_EXECUTION_FAILED"
-
-
-class Stop(Enum):
-    """Why a run was stopped. Whoever stopped it decides how it ended, not its exit code."""
-
-    CANCELLED = "cancelled"
-    TIMED_OUT = "timed out"
-    DRAINED = "drained"
-    LOST = "lost"
 
 
 class Execution:
@@ -57,44 +51,50 @@ class Execution:
         self._stop_asked.set()
 
     async def carry_out(self) -> Outcome:
-        """Run it to its end; says how that was. What it prints is recorded on the way."""
+        """Run it to its end; says how that was. What it prints is recorded on the way.
+
+        Raises `NotYet` when it has to wait.
+        """
         recorder = Recorder(self._database, self._run.id, self._run.fence)
         await recorder.resume(self._run.last_seq)
         try:
-            spec, prompt = await self._prepared()
-            process = await self._backend.spawn(spec)
-        except _Unable as unable:
-            return _failed(unable.exit_code, str(unable), recorder, may_retry=False)
+            program = await self._program()
+            process = await self._backend.spawn(self._spec(program))
+        except Fenced:
+            self.stop(Stop.LOST)
+            return _failed(None, "The run was taken away", recorder)
+        except Unable as unable:
+            message = str(unable)
+            return _failed(unable.exit_code, message, recorder, code=unable.code, may_retry=False)
         except (OSError, ValueError) as error:
             return _failed(shell.EXIT_NOT_EXECUTABLE, f"Can't start: {error}", recorder)
         try:
             if await self._begin(process):
-                await self._attend(process, recorder, prompt)
-            return self._outcome(await process.wait(), recorder)
+                await self._attend(process, program, recorder)
+            return await self._outcome(await process.wait(), program, recorder)
         finally:
             await process.stop(0)
 
-    async def _prepared(self) -> tuple[Spec, bytes | None]:
+    async def _program(self) -> Program:
         if self._run.runner == RunnerName.SHELL:
-            return self._spec(shell.argv(self._run.command)), None
-        if not claude.is_installed():
-            raise _Unable(shell.EXIT_NOT_FOUND, claude.NOT_FOUND)
-        task = await self._database.first(select(tasks).where(tasks.c.id == self._run.task_id))
-        assert task
-        return self._spec(claude.argv(), stdin=True), claude.prompt(task.title, task.description)
+            return Shell(self._run.command)
+        return await claude.prepared(self._database, self._settings, self._run)
 
-    def _spec(self, argv: tuple[str, ...], *, stdin: bool = False) -> Spec:
+    def _spec(self, program: Program) -> Spec:
         root = self._workspace()
+        home = program.home or root
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
+            environment = allowed(os.environ, self._run.environment, home=home)
             return Spec(
-                argv=argv,
+                argv=program.argv,
                 directory=confined(root, self._run.working_directory),
-                environment=allowed(os.environ, self._run.environment, home=root),
+                environment={**environment, **program.environment},
                 tag=self._run.id,
-                stdin=stdin,
+                stdin=isinstance(program, Agent),
             )
         except (PlaceRefused, VariableRefused) as refused:
-            raise _Unable(shell.EXIT_NOT_EXECUTABLE, str(refused)) from None
+            raise Unable(shell.EXIT_NOT_EXECUTABLE, str(refused)) from None
 
     def _workspace(self) -> Path:
         """The project's own directory; commands of no project share one a user."""
@@ -122,30 +122,42 @@ class Execution:
             process.begin()
         return self.stopped is None
 
-    async def _attend(self, process: Process, recorder: Recorder, prompt: bytes | None) -> None:
-        stopping = asyncio.create_task(self._stop_when_due(process), name="run stops")
+    async def _attend(self, process: Process, program: Program, recorder: Recorder) -> None:
+        """See it through to its end, or to the end that we put to it."""
+        agent = self._conversation(program, process) if isinstance(program, Agent) else None
+        pieces = agent.heard(process.output()) if agent else process.output()
         try:
-            if prompt is not None:
-                await process.write(prompt)
-                process.close_stdin()
-            await recorder.record(process.output())
-        except Fenced:
+            async with asyncio.TaskGroup() as group:
+                besides = [group.create_task(self._stop_when_due(process, agent))]
+                if agent:
+                    besides += [group.create_task(agent.speak()), group.create_task(agent.watch())]
+                await recorder.record(pieces)
+                await process.wait()
+                for task in besides:
+                    task.cancel()
+        except* Fenced:
             self.stop(Stop.LOST)
             await process.stop(0)
-        except BrokenPipeError:
-            await recorder.record(process.output())
-        finally:
-            await process.wait()
-            stopping.cancel()
-            await asyncio.gather(stopping, return_exceptions=True)
 
-    async def _stop_when_due(self, process: Process) -> None:
+    def _conversation(self, agent: Agent, process: Process) -> Conversation:
+        patience = self._settings.approval_seconds
+        return Conversation(
+            self._database, self._run, agent, process, approval_seconds=patience, stop=self.stop
+        )
+
+    async def _stop_when_due(self, process: Process, agent: Conversation | None) -> None:
+        """An agent is asked to end before it is made to: then it says what it has cost."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 await self._stop_asked.wait()
         except TimeoutError:
             self.stop(Stop.TIMED_OUT)
         grace = 0.0 if self.stopped is Stop.LOST else self._settings.stop_grace_seconds
+        if agent and grace:
+            agent.interrupt()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    await process.wait()
         await process.stop(grace)
 
     @property
@@ -153,29 +165,38 @@ class Execution:
         chosen: int | None = self._run.timeout_seconds
         return chosen or self._settings.default_timeout_seconds
 
-    def _outcome(self, exit_code: int, recorder: Recorder) -> Outcome:
+    async def _outcome(self, exit_code: int, program: Program, recorder: Recorder) -> Outcome:
         match self.stopped:
             case Stop.CANCELLED | Stop.DRAINED | Stop.LOST:
                 return Outcome(RunStatus.CANCELLED, exit_code, **_totals(recorder))
+            case Stop.INTERRUPTED:
+                ending = (RunStatus.CANCELLED, exit_code, "TASK_CANCELLED", "Interrupted")
+                return Outcome(*ending, **_totals(recorder))
             case Stop.TIMED_OUT:
                 message = f"Took longer than {self._timeout_seconds} s"
                 return _failed(exit_code, message, recorder, code="TASK_TIMEOUT")
-        if exit_code == 0:
-            return Outcome(RunStatus.COMPLETED, 0, **_totals(recorder))
-        message = shell.explain(self._run.command or claude.COMMAND, exit_code)
-        return _failed(exit_code, message, recorder)
+            case Stop.STUCK:
+                message = "Was stuck: there was no sign of life any more"
+                return _failed(exit_code, message, recorder, code="TASK_TIMEOUT")
+        verdict = program.verdict(exit_code)
+        if verdict.lost_its_session:
+            await self._start_over()
+        if verdict.code:
+            message, may_retry = verdict.message or "", verdict.may_retry
+            return _failed(exit_code, message, recorder, code=verdict.code, may_retry=may_retry)
+        return Outcome(RunStatus.COMPLETED, exit_code, **_totals(recorder))
 
-
-class _Unable(Exception):
-    """The run can't be started, now or later."""
-
-    def __init__(self, exit_code: int, message: str) -> None:
-        self.exit_code = exit_code
-        super().__init__(message)
+    async def _start_over(self) -> None:
+        """What it was to go on with is gone; the run goes back to the queue, to begin anew."""
+        self.stop(Stop.STARTED_OVER)
+        try:
+            await written(self._database, agents.forget_session, self._run.id, self._run.fence)
+        except Fenced:
+            self.stop(Stop.LOST)
 
 
 def _failed(
-    exit_code: int,
+    exit_code: int | None,
     message: str,
     recorder: Recorder,
     *,

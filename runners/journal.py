@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from db.lifecycle import Ended, Released, Report
+from db.lifecycle import Ended, Postponed, Released, Report
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +19,7 @@ class Entry:
     @property
     def is_last(self) -> bool:
         """Whether the run's slot is free once this is on record."""
-        return isinstance(self.report, Ended | Released)
+        return isinstance(self.report, Ended | Released | Postponed)
 
     def answer(self, accepted: bool) -> None:
         if not self.accepted.done():

@@ -7,24 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import structlog
-
 from db import output
 from db.engine import Database
-from db.errors import DatabaseUnavailable
 from db.output import Chunk
 from db.types import Stream
-
-log = structlog.get_logger(__name__)
+from runners.fence import written
 
 BATCH_SECONDS = 0.05
 CHUNK_BYTES = 64 * 1024
 MOST_WAITING_BYTES = 512 * 1024
-RETRY_SECONDS = 0.5
-
-
-class Fenced(Exception):
-    """The run was taken from us: nothing of ours is recorded any more."""
 
 
 @dataclass
@@ -123,18 +114,9 @@ class Recorder:
             content = bytes(piece.content)
             self._count(self.last_seq + 1, content)
             chunks.append(Chunk(self.last_seq, piece.stream, content, piece.at))
-        while True:
-            try:
-                held = await self._database.write(
-                    output.append, self._run_id, self._fence, self.total_bytes, chunks
-                )
-            except DatabaseUnavailable:
-                log.warning("output waits for the database", run_id=self._run_id)
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
-            if not held:
-                raise Fenced
-            return
+        await written(
+            self._database, output.append, self._run_id, self._fence, self.total_bytes, chunks
+        )
 
     def _count(self, seq: int, content: Any) -> None:
         self.last_seq = seq

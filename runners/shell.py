@@ -2,14 +2,29 @@
 
 import shlex
 import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+from runners.adapter import EXECUTION_FAILED, Verdict
 
 EXIT_NOT_FOUND = 127
 EXIT_NOT_EXECUTABLE = 126
 
 
-def argv(command: str) -> tuple[str, ...]:
+class Shell:
     """A command line for the shell."""
-    return ("/bin/sh", "-c", command)
+
+    environment: Mapping[str, str] = {}
+    home: Path | None = None
+
+    def __init__(self, command: str) -> None:
+        self.argv: tuple[str, ...] = ("/bin/sh", "-c", command)
+        self._command = command
+
+    def verdict(self, exit_code: int) -> Verdict:
+        if exit_code == 0:
+            return Verdict()
+        return Verdict(EXECUTION_FAILED, explain(self._command, exit_code))
 
 
 def explain(command: str, exit_code: int) -> str:

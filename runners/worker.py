@@ -13,12 +13,14 @@ from sqlalchemy import Row
 from db import claims
 from db.engine import Database
 from db.errors import DatabaseUnavailable
-from db.lifecycle import Ended, Outcome, Released, Report
+from db.lifecycle import Ended, Outcome, Postponed, Released, Report
 from db.types import RunStatus
-from runners.execution import EXECUTION_FAILED, Execution, Stop
+from runners.adapter import EXECUTION_FAILED, NotYet
+from runners.execution import Execution
 from runners.journal import Entry, Journal
 from runners.loop import Loop
 from runners.process import Backend
+from runners.stops import Stop
 from runners.survivors import Identity, identify, is_alive
 from settings import Settings
 
@@ -38,6 +40,7 @@ class Worker:
     def __init__(self, database: Database, settings: Settings, backend: Backend) -> None:
         self._database = database
         self._settings = settings
+        self.backend_name = backend.name
         self._backend = backend
         self._executions: dict[str, Execution] = {}
         self._carrying: set[asyncio.Task[None]] = set()
@@ -141,6 +144,8 @@ class Worker:
             outcome = await execution.carry_out()
         except DatabaseUnavailable:
             return Released(run.id, run.fence)
+        except NotYet as later:
+            return Postponed(run.id, run.fence, later.seconds)
         except Exception:
             log.exception("a run was not carried out", run_id=run.id)
             await self._backend.sweep(run.id)
@@ -149,7 +154,7 @@ class Worker:
         match execution.stopped:
             case Stop.LOST:
                 return None
-            case Stop.DRAINED:
+            case Stop.DRAINED | Stop.STARTED_OVER:
                 return Released(run.id, run.fence)
             case _:
                 return Ended(run.id, run.fence, outcome)

@@ -294,7 +294,7 @@ SCALARS: Mapping[str, Sequence[Any]] = {
     "Boolean": [True, False],
     "DateTime": ["2026-01-31T12:03:00Z", "2026-01-31T13:02:00+01:00", "2026-01-31T12:05:00.1Z"],
     "Duration": ["00:00:00", "01:30:00", "999:59:59", "9999:00:00"],
-    "JSON": [{}, {"command": "true"}, {"a": [1, 2.5, None, {"ü": "€"}]}, [], "text", 1.0],
+    "JSON": [{}, {"command": "true"}, {"a": [1, 2.5, None, {"b": "€"}]}, [], "text", 1.0],
 }
 
 

@@ -5,12 +5,12 @@
 
 import os
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from graphql import OperationType
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import graph.runs
@@ -34,7 +34,7 @@ from tests.graph.executors import (
 )
 from tests.graph.world import ACTORS
 
-DOCUMENTS = int(os.environ.get("PLAN_EXAMPLES", "150"))
+DOCUMENTS = int(os.environ.get("PLAN_EXAMPLES", "120"))
 OPERATIONS = documents.load(rest_executor())
 SCHEMAS = {"graphql": graphql_schema()._schema, "rest": rest_schema()._schema}
 
@@ -42,9 +42,10 @@ surfaces = st.sampled_from(SURFACES)
 actors = st.sampled_from(sorted(ACTORS))
 
 
-def examples(count: int) -> settings:
+def examples(count: int, **others: Any) -> settings:
     return settings(
         max_examples=count,
+        **others,
         derandomize="PLAN_EXAMPLES" not in os.environ,
         database=None,
         deadline=None,
@@ -89,7 +90,7 @@ async def test_plan_agrees_with_the_reference_on_generated_queries(
         await _assert_agreement(services, surface, prepared, actor, asked.variables)
 
 
-@examples(DOCUMENTS // 5)
+@examples(DOCUMENTS // 4)
 @given(st.data())
 async def test_plan_agrees_with_the_reference_on_the_operations_of_rest(
     services: Services, data: st.DataObject
@@ -101,7 +102,8 @@ async def test_plan_agrees_with_the_reference_on_the_operations_of_rest(
         await _assert_agreement(services, "rest", operation, actor, variables)
 
 
-@examples(DOCUMENTS)
+# Not shrunk: each change meets what those before it have left.
+@examples(DOCUMENTS // 2, phases=[Phase.generate])
 @given(st.data())
 async def test_plan_agrees_with_the_reference_on_generated_mutations(
     twins: tuple[Services, Services], data: st.DataObject

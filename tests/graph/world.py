@@ -248,7 +248,6 @@ def _events() -> Iterable[dict[str, Any]]:
             number += 1
             details = {"field": "status" if task % 2 else "title", "old_value": None}
             yield {
-                "seq": number,
                 "tx": number // 3,
                 "id": id_of("event", number),
                 "kind": kind,

@@ -43,6 +43,14 @@ async def new_task(client: httpx2.AsyncClient, **words: Any) -> Any:
     return data_of(await client.post("/api/tasks/", json={"title": "T"} | words), 201)
 
 
+async def carried_out(server: Served, task: Any, priority: str = "normal") -> None:
+    """Execute a task of the administrator's and wait for its end."""
+    async with talking(server) as talk:
+        await talk.ask("subscribe", channel="task_updates", task_id=task["id"])
+        await talk.say("execute_task", task_id=task["id"], priority=priority)
+        await talk.until("task_completed")
+
+
 class Talk:
     """A socket on /ws."""
 

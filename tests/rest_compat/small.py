@@ -14,13 +14,20 @@ from starlette.types import ASGIApp
 from strawberry.scalars import JSON
 from strawberry.schema.config import StrawberryConfig
 
+from db.actors import Actor
+from db.types import Role
 from graph.context import Context, Problem
 from graph.execution import Executor
+from graph.rate_limits import MemoryCounter, RateLimits
 from graph.services import Services
+from graph.streams import Streams
+from graph.vitals import Vitals
+from settings import Settings
 from tests.fixtures.server import listening_socket
 
 TOKEN = "good"
 SESSION = "session-1"
+ACTOR = Actor("user-1", "somebody", Role.DEVELOPER)
 
 
 class ThingNotFound(Problem):
@@ -115,6 +122,14 @@ class Mutation:
 @strawberry.type
 class Subscription:
     @strawberry.subscription
+    async def silence(
+        self, info: strawberry.Info["SmallContext", Any]
+    ) -> AsyncGenerator[News, None]:
+        info.context.listening.set()
+        await asyncio.Event().wait()
+        yield News(id=strawberry.ID(""), text="")
+
+    @strawberry.subscription
     async def news(
         self,
         info: strawberry.Info["SmallContext", Any],
@@ -153,7 +168,7 @@ class SmallContext(Context):
     newsroom: Newsroom
 
     def fresh(self) -> "SmallContext":
-        context = SmallContext(self.services, None, self.request_id, None, self.expires_at)
+        context = SmallContext(self.services, ACTOR, self.request_id, None, self.expires_at)
         context.newsroom = self.newsroom
         return context
 
@@ -163,14 +178,17 @@ class SmallServices(Services):
 
     def __init__(self) -> None:
         self.rest = small_executor()
+        self.vitals = Vitals()
+        self.streams = Streams()
+        self.limits = RateLimits(Settings(rate_limit_enabled=False), MemoryCounter())
         self.newsroom = Newsroom()
         self.lasts = timedelta(hours=1)
 
-    async def context(self, token: str | None, request_id: str) -> SmallContext:
+    async def context(self, token: str | None, request_id: str, address: str = "") -> SmallContext:
         if token != TOKEN:
             raise TokenInvalid()
         expires_at = datetime.now(UTC) + self.lasts
-        context = SmallContext(self, None, request_id, token, expires_at)
+        context = SmallContext(self, ACTOR, request_id, token, expires_at)
         context.newsroom = self.newsroom
         return context
 

@@ -31,7 +31,12 @@ subscription TaskUpdates($project_id: ID, $task_id: ID) {
 subscription CommandOutput($command_id: ID!) {
   data: news(task_id: $command_id) { __typename id timestamp: text }
 }
+subscription Notifications { data: silence { __typename id } }
 """
+NAMES = (
+    *("UseSession", "QueueTask", "ProjectUpdates", "TaskUpdates", "CommandOutput"),
+    "Notifications",
+)
 AUTHENTICATE = {"type": "authenticate", "token": TOKEN}
 
 
@@ -43,8 +48,7 @@ class Desk:
         self.left = asyncio.Event()
         self.services = SmallServices()
         self.newsroom = self.services.newsroom
-        names = ("UseSession", "QueueTask", "ProjectUpdates", "TaskUpdates", "CommandOutput")
-        prepared = {name: self.services.rest.prepare(OPERATIONS, name) for name in names}
+        prepared = {name: self.services.rest.prepare(OPERATIONS, name) for name in NAMES}
         self.streams = Streams()
         self.sockets = Sockets(self.services, prepared, self.streams)
 

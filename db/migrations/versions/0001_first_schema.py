@@ -17,8 +17,8 @@ _NEW, _OLD = (
     ", ".join(f"json_extract({row}.words, '$[{place}]')" for place in range(3)) + f", '{GAP}'"
     for row in ("new", "old")
 )
-_ENTER = f"INSERT INTO search (rowid, {_FIELDS}) VALUES (new.seq, {_NEW});"
-_LEAVE = f"INSERT INTO search (search, rowid, {_FIELDS}) VALUES ('delete', old.seq, {_OLD});"
+_ENTER = f"INSERT INTO search (rowid, {_FIELDS}) VALUES (new.seq, {_NEW});"  # noqa: S608
+_LEAVE = f"INSERT INTO search (search, rowid, {_FIELDS}) VALUES ('delete', old.seq, {_OLD});"  # noqa: S608
 SEARCH = {
     "postgresql": ["CREATE INDEX search_words ON documents USING gin (words)"],
     # The words are made already: the tokenizer only has to leave them alone.
@@ -104,6 +104,7 @@ def upgrade() -> None:
         sa.Column("pid", sa.Integer(), nullable=False),
         sa.Column("pid_started", sa.BigInteger(), nullable=False),
         sa.Column("concurrency", sa.Integer(), nullable=False),
+        sa.Column("agents", Json, nullable=True),
         sa.Column("started_at", UtcDateTime(), nullable=False),
         sa.Column("seen_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_workers")),
@@ -271,6 +272,11 @@ def upgrade() -> None:
         sa.Column("last_seq", sa.Integer(), nullable=False),
         sa.Column("total_bytes", sa.BigInteger(), nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=True),
+        sa.Column("agent_session_id", sa.String(length=64), nullable=True),
+        sa.Column("agent_model", sa.String(length=100), nullable=True),
+        sa.Column("agent_event_seq", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("granted_micros", sa.BigInteger(), nullable=True),
+        sa.Column("inbox_closed_at", UtcDateTime(), nullable=True),
         sa.CheckConstraint(
             "(status IN ('queued', 'running')) = (finished_at IS NULL)",
             name=op.f("ck_runs_finished_iff_final"),
@@ -285,6 +291,14 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["task_id"], ["tasks.id"], name=op.f("fk_runs_task_id")),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_runs_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
+    )
+    op.create_index(
+        "ix_runs_commands",
+        "runs",
+        ["enqueued_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("task_id IS NULL"),
+        postgresql_where=sa.text("task_id IS NULL"),
     )
     op.create_index(
         "ix_runs_finished",
@@ -473,6 +487,129 @@ def upgrade() -> None:
             "user_id", "notification_id", name=op.f("pk_notification_receipts")
         ),
     )
+    op.create_table(
+        "spendings",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("run_id", sa.String(length=36), nullable=False),
+        sa.Column("task_id", sa.String(length=36), nullable=True),
+        sa.Column("project_id", sa.String(length=36), nullable=True),
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("model", sa.String(length=100), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("turns", sa.Integer(), nullable=False),
+        sa.Column("input_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("output_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("cache_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("cost_micros", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_spendings")),
+    )
+    op.create_index(
+        op.f("ix_spendings_project_id_at"), "spendings", ["project_id", "at"], unique=False
+    )
+    op.create_index(op.f("ix_spendings_run_id"), "spendings", ["run_id"], unique=False)
+    op.create_index(op.f("ix_spendings_task_id"), "spendings", ["task_id"], unique=False)
+    op.create_index(op.f("ix_spendings_user_id_at"), "spendings", ["user_id", "at"], unique=False)
+    op.create_table(
+        "agent_policies",
+        sa.Column("project_id", sa.String(length=36), nullable=False),
+        sa.Column("mode", sa.String(length=16), nullable=True),
+        sa.Column("allowed_tools", Json, nullable=False),
+        sa.Column("denied_tools", Json, nullable=False),
+        sa.Column("model", sa.String(length=100), nullable=True),
+        sa.Column("micros_per_run", sa.BigInteger(), nullable=True),
+        sa.Column("micros_per_day", sa.BigInteger(), nullable=True),
+        sa.Column("micros_per_month", sa.BigInteger(), nullable=True),
+        sa.Column("updated_at", UtcDateTime(), nullable=False),
+        sa.Column("updated_by", sa.String(length=36), nullable=False),
+        sa.CheckConstraint(
+            "mode IN ('read_only', 'accept_edits', 'ask', 'bypass')",
+            name=op.f("ck_agent_policies_mode"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["projects.id"], name=op.f("fk_agent_policies_project_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["updated_by"], ["users.id"], name=op.f("fk_agent_policies_updated_by")
+        ),
+        sa.PrimaryKeyConstraint("project_id", name=op.f("pk_agent_policies")),
+    )
+    op.create_table(
+        "agent_events",
+        sa.Column("run_id", sa.String(length=36), nullable=False),
+        sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.Column("data", Json, nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_agent_events_run_id")),
+        sa.PrimaryKeyConstraint("run_id", "seq", name=op.f("pk_agent_events")),
+    )
+    op.create_table(
+        "agent_inputs",
+        sa.Column("run_id", sa.String(length=36), nullable=False),
+        sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("text", sa.Text(), nullable=True),
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("taken_at", UtcDateTime(), nullable=True),
+        sa.CheckConstraint("kind IN ('message', 'interrupt')", name=op.f("ck_agent_inputs_kind")),
+        sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_agent_inputs_run_id")),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_agent_inputs_user_id")),
+        sa.PrimaryKeyConstraint("run_id", "seq", name=op.f("pk_agent_inputs")),
+    )
+    op.create_table(
+        "approvals",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("run_id", sa.String(length=36), nullable=False),
+        sa.Column("task_id", sa.String(length=36), nullable=True),
+        sa.Column("project_id", sa.String(length=36), nullable=True),
+        sa.Column("tool", sa.String(length=200), nullable=False),
+        sa.Column("input", Json, nullable=False),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("fingerprint", sa.String(length=64), nullable=False),
+        sa.Column("request_id", sa.String(length=64), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("asked_at", UtcDateTime(), nullable=False),
+        sa.Column("expires_at", UtcDateTime(), nullable=False),
+        sa.Column("answered_at", UtcDateTime(), nullable=True),
+        sa.Column("answered_by", sa.String(length=36), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("delivered_at", UtcDateTime(), nullable=True),
+        sa.CheckConstraint(
+            "status IN ('pending', 'allowed', 'denied', 'expired', 'withdrawn')",
+            name=op.f("ck_approvals_status"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["answered_by"], ["users.id"], name=op.f("fk_approvals_answered_by")
+        ),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["projects.id"], name=op.f("fk_approvals_project_id")
+        ),
+        sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_approvals_run_id")),
+        sa.ForeignKeyConstraint(["task_id"], ["tasks.id"], name=op.f("fk_approvals_task_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_approvals")),
+    )
+    op.create_index(op.f("ix_approvals_asked_at_id"), "approvals", ["asked_at", "id"], unique=False)
+    op.create_index(
+        "ix_approvals_pending",
+        "approvals",
+        ["expires_at"],
+        unique=False,
+        sqlite_where=sa.text("status = 'pending'"),
+        postgresql_where=sa.text("status = 'pending'"),
+    )
+    op.create_index(
+        op.f("ix_approvals_project_id_asked_at_id"),
+        "approvals",
+        ["project_id", "asked_at", "id"],
+        unique=False,
+    )
+    op.create_index(
+        op.f("ix_approvals_run_id_asked_at_id"),
+        "approvals",
+        ["run_id", "asked_at", "id"],
+        unique=False,
+    )
     # ### end Alembic commands ###
     op.bulk_insert(
         sa.table("lanes", sa.column("name")),
@@ -480,13 +617,31 @@ def upgrade() -> None:
     )
     op.bulk_insert(sa.table("maintenance", sa.column("id")), [{"id": 1}])
     for statement in SEARCH[op.get_bind().dialect.name]:
-        op.execute(sa.DDL(statement))
+        op.execute(statement)
 
 
 def downgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
         op.execute("DROP TABLE search")
     # ### commands auto generated by Alembic - please adjust! ###
+    op.drop_index(op.f("ix_approvals_run_id_asked_at_id"), table_name="approvals")
+    op.drop_index(op.f("ix_approvals_project_id_asked_at_id"), table_name="approvals")
+    op.drop_index(
+        "ix_approvals_pending",
+        table_name="approvals",
+        sqlite_where=sa.text("status = 'pending'"),
+        postgresql_where=sa.text("status = 'pending'"),
+    )
+    op.drop_index(op.f("ix_approvals_asked_at_id"), table_name="approvals")
+    op.drop_table("approvals")
+    op.drop_table("agent_inputs")
+    op.drop_table("agent_events")
+    op.drop_table("agent_policies")
+    op.drop_index(op.f("ix_spendings_user_id_at"), table_name="spendings")
+    op.drop_index(op.f("ix_spendings_task_id"), table_name="spendings")
+    op.drop_index(op.f("ix_spendings_run_id"), table_name="spendings")
+    op.drop_index(op.f("ix_spendings_project_id_at"), table_name="spendings")
+    op.drop_table("spendings")
     op.drop_table("documents")
     op.drop_table("notification_receipts")
     op.drop_index(op.f("ix_notifications_expires_at"), table_name="notifications")
@@ -523,6 +678,12 @@ def downgrade() -> None:
         table_name="runs",
         sqlite_where=sa.text("status = 'queued'"),
         postgresql_where=sa.text("status = 'queued'"),
+    )
+    op.drop_index(
+        "ix_runs_commands",
+        table_name="runs",
+        sqlite_where=sa.text("task_id IS NULL"),
+        postgresql_where=sa.text("task_id IS NULL"),
     )
     op.drop_index(
         "ix_runs_finished",

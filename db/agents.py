@@ -1,0 +1,71 @@
+"""What an agent tells of its run: its conversation, its events and how far it is."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Row, Select, insert, select, update
+
+from db import lifecycle
+from db.engine import Tx
+from db.tables import agent_events, runs
+from db.types import RunStatus
+
+
+def after(run_id: str, seq: int, *, limit: int) -> Select[Any]:
+    """The events of a run that follow one, in order."""
+    later = (agent_events.c.run_id == run_id, agent_events.c.seq > seq)
+    return select(agent_events).where(*later).order_by(agent_events.c.seq).limit(limit)
+
+
+def last_session(tx: Tx, task_id: str) -> str | None:
+    """The newest conversation that an agent had about a task."""
+    of_task = (runs.c.task_id == task_id, runs.c.agent_session_id.is_not(None))
+    newest = select(runs.c.agent_session_id).where(*of_task).order_by(runs.c.number.desc())
+    found: str | None = tx.scalar(newest.limit(1))
+    return found
+
+
+def tell(tx: Tx, run_id: str, fence: int, kind: str, data: Mapping[str, Any]) -> bool:
+    """Add an event to a run's. False for a stale fence: then nothing is added."""
+    counted = {"agent_event_seq": runs.c.agent_event_seq + 1}
+    run = _change(tx, run_id, fence, counted)
+    if run is None:
+        return False
+    event = {"run_id": run_id, "seq": run.agent_event_seq, "kind": kind, "data": dict(data)}
+    tx.execute(insert(agent_events), event | {"at": tx.now})
+    tx.hint(f"run:{run_id}")
+    return True
+
+
+def begin(tx: Tx, run_id: str, fence: int) -> bool:
+    """Open the inbox of a run whose agent is about to start, perhaps once more."""
+    return _change(tx, run_id, fence, {"inbox_closed_at": None}) is not None
+
+
+def identify(tx: Tx, run_id: str, fence: int, session_id: str, model: str) -> bool:
+    """Remember the agent's own name for its conversation, to go on with it later."""
+    values = {"agent_session_id": session_id, "agent_model": model}
+    return _change(tx, run_id, fence, values) is not None
+
+
+def forget_session(tx: Tx, run_id: str, fence: int) -> bool:
+    """The agent does not know its conversation any more: the next one is new."""
+    return _change(tx, run_id, fence, {"agent_session_id": None}) is not None
+
+
+def advance(tx: Tx, run_id: str, fence: int, percentage: int) -> bool:
+    """Say how far the run's task is."""
+    held = tx.first(select(runs).where(*_held(run_id, fence)))
+    if held is None:
+        return False
+    if held.task_id:
+        lifecycle.record_progress(tx, held, percentage)
+    return True
+
+
+def _change(tx: Tx, run_id: str, fence: int, values: Mapping[str, Any]) -> Row[Any] | None:
+    return tx.first(update(runs).where(*_held(run_id, fence)).values(values).returning(runs))
+
+
+def _held(run_id: str, fence: int) -> tuple[Any, ...]:
+    return runs.c.id == run_id, runs.c.fence == fence, runs.c.status == RunStatus.RUNNING
