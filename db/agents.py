@@ -5,10 +5,15 @@ from typing import Any
 
 from sqlalchemy import Row, Select, insert, select, update
 
-from db import lifecycle
+from db import lifecycle, policies, spending
 from db.engine import Tx
+from db.errors import Invalid
+from db.inbox import LONGEST_MESSAGE
 from db.tables import agent_events, runs
 from db.types import RunStatus
+from db.validation import text, whole_number
+
+MOST_TURNS = 10_000
 
 
 def after(run_id: str, seq: int, *, limit: int) -> Select[Any]:
@@ -23,6 +28,26 @@ def last_session(tx: Tx, task_id: str) -> str | None:
     newest = select(runs.c.agent_session_id).where(*of_task).order_by(runs.c.number.desc())
     found: str | None = tx.scalar(newest.limit(1))
     return found
+
+
+def session_for(tx: Tx, task: Row[Any], options: Mapping[str, Any]) -> str | None:
+    """Check what an agent is asked for a run; the conversation that it is to go on with, if any.
+
+    Raises `Invalid`, and `BudgetSpent` when its project has nothing left to spend.
+    """
+    if options.get("max_turns") is not None:
+        whole_number("options.max_turns", options["max_turns"], least=1, most=MOST_TURNS)
+    if options.get("max_budget_usd") is not None:
+        policies.micros("options.max_budget_usd", options["max_budget_usd"])
+    if options.get("message") is not None:
+        text("options.message", options["message"], shortest=1, longest=LONGEST_MESSAGE)
+    policies.model("options.model", options.get("model"))
+    spending.check(tx, task.project_id)
+    if not options.get("resume"):
+        return None
+    if session := last_session(tx, task.id):
+        return session
+    raise Invalid("options.resume", "The task has no conversation to go on with")
 
 
 def tell(tx: Tx, run_id: str, fence: int, kind: str, data: Mapping[str, Any]) -> bool:

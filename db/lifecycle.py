@@ -1,11 +1,12 @@
 """What happens to a run and to its task together: queued, started, finished, cancelled, lost."""
 
 import random
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, literal_column, select, update
+from sqlalchemy import Row, Select, Update, bindparam, literal_column, select, update
 
 from db import approvals, events
 from db.actors import Actor
@@ -83,14 +84,12 @@ Report = Begun | Ended | Released | Postponed
 
 def active_run(tx: Tx, task_id: str) -> Row[Any] | None:
     """The task's queued or running run."""
-    return tx.first(select(runs).where(runs.c.task_id == task_id, IS_ACTIVE))
+    return tx.first(_ACTIVE, {"of": task_id})
 
 
 def last_run(tx: Tx, task_id: str) -> Row[Any] | None:
     """The task's newest run."""
-    return tx.first(
-        select(runs).where(runs.c.task_id == task_id).order_by(runs.c.number.desc()).limit(1)
-    )
+    return tx.first(_LAST, {"of": task_id})
 
 
 def unmet(task_id: str) -> Select[Any]:
@@ -344,12 +343,12 @@ def _take(tx: Tx, steps: Sequence[_Step]) -> None:
     """Write these steps: one statement for each table, however many they are."""
     if not steps:
         return
-    tx.execute(_UPDATE_RUN, [_changed(step.run, _OF_RUN, step.values) for step in steps])
+    _update(tx, _UPDATE_RUN, [{"key": step.run.id, **step.values} for step in steps])
     if delayed := [step for step in steps if step.pause_seconds is not None]:
         pauses = [{"key": step.run.id, "pause": step.pause_seconds} for step in delayed]
         tx.execute(_UPDATE_DUE, pauses)
-    if of_tasks := [step for step in steps if step.run.task_id]:
-        tx.execute(_UPDATE_TASK, [_changed_task(tx, step) for step in of_tasks])
+    _update(tx, _UPDATE_TASK, [{"key": step.run.task_id, **step.task_values, "updated_at": tx.now}
+                               for step in steps if step.run.task_id])  # fmt: skip
     events.tell_all(tx, [_fact(step) for step in steps if step.word != UNTOLD])
     if ended := [step.run.id for step in steps if step.has_ended_an_agent]:
         approvals.close(tx, ended)
@@ -358,19 +357,19 @@ def _take(tx: Tx, steps: Sequence[_Step]) -> None:
         tx.hint("runs")
 
 
-def _changed(run: Row[Any], columns: Iterable[str], values: Mapping[str, Any]) -> dict[str, Any]:
-    return {"key": run.id, **{name: run._mapping[name] for name in columns}, **values}
-
-
-def _changed_task(tx: Tx, step: _Step) -> dict[str, Any]:
-    before = {name: step.run._mapping[f"task_{name}"] for name in _OF_TASK}
-    return {"key": step.run.task_id, **before, **step.task_values, "updated_at": tx.now}
+def _update(tx: Tx, statement: Update, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Update rows by their keys: those of which the same columns change, at once."""
+    alike = defaultdict(list)
+    for row in rows:
+        alike[tuple(row)].append(row)
+    for rows_of_a_kind in alike.values():
+        tx.execute(statement, rows_of_a_kind)
 
 
 def _fact(step: _Step) -> Fact:
     run = step.run
     if run.task_id:
-        before = {name: run._mapping[f"task_{name}"] for name in ("title", *_OF_TASK)}
+        before = {name: getattr(run, f"task_{name}") for name in _OF_TASK}
         data = _news_of_task(before, step.task_values, step.details)
     else:
         data = dict(step.details)
@@ -393,7 +392,7 @@ def _set_task(
     values: Mapping[str, Any],
     **details: Any,
 ) -> None:
-    tx.execute(update(tasks).where(tasks.c.id == task.id).values(**values, updated_at=tx.now))
+    tx.execute(_UPDATE_TASK, {"key": task.id, **values, "updated_at": tx.now})
     data = _news_of_task(task._asdict(), values, details)
     events.tell(
         tx, kind, actor, project_id=task.project_id, task_id=task.id, run_id=run_id, data=data
@@ -414,19 +413,26 @@ def _news_of_task(
     }
 
 
-_OF_TASK = ("status", "progress_percentage", "started_at", "completed_at")
+_OF_TASK = ("title", "status", "progress_percentage", "started_at", "completed_at")
 _OF_RUN = (
-    *("status", "fence", "attempt", "worker_id", "lease_until", "boot_id", "pid", "pid_started"),
-    *("started_at", "finished_at", "cancel_asked_at", "cancel_reason", "exit_code", "error_code"),
-    *("error_message", "last_seq", "total_bytes", "sha256"),
+    *("id", "task_id", "project_id", "runner", "status", "fence", "attempt", "max_attempts"),
+    *("options", "worker_id", "pid", "cancel_asked_at", "cancel_reason", "last_seq"),
+    *("total_bytes", "sha256"),
 )
 _LOCKED = (
-    select(runs, *(tasks.c[name].label(f"task_{name}") for name in ("title", *_OF_TASK)))
+    select(
+        *(runs.c[name] for name in _OF_RUN),
+        *(tasks.c[name].label(f"task_{name}") for name in _OF_TASK),
+    )
     .outerjoin(tasks, tasks.c.id == runs.c.task_id)
     .where(one_of(runs.c.id, bindparam("ids")))
     # Always in this order, so that two that need the same runs never wait for each other.
     .order_by(runs.c.id)
     .with_for_update(of=runs)
+)
+_ACTIVE = select(runs).where(runs.c.task_id == bindparam("of"), IS_ACTIVE)
+_LAST = (
+    select(runs).where(runs.c.task_id == bindparam("of")).order_by(runs.c.number.desc()).limit(1)
 )
 _UPDATE_RUN = update(runs).where(runs.c.id == bindparam("key"))
 _UPDATE_DUE = _UPDATE_RUN.values(due_at=from_now("pause"))

@@ -19,7 +19,7 @@ MOST_USD = 1_000_000
 MICROS = 1_000_000
 """Money is kept in millionths of a dollar, so that sums are exact."""
 
-ABSENT: Mapping[str, Any] = {
+UNSET: Mapping[str, Any] = {
     "mode": None,
     "allowed_tools": [],
     "denied_tools": [],
@@ -60,7 +60,7 @@ def change(
             update(policies).where(policies.c.project_id == project_id).values(**values, **stamp)
         )
     else:
-        tx.execute(insert(policies), {**ABSENT, **values, **stamp, "project_id": project_id})
+        tx.execute(insert(policies), {**UNSET, **values, **stamp, "project_id": project_id})
     events.tell(tx, "project.agent_policy_changed", actor, project_id=project_id, data=values)
 
 
@@ -73,7 +73,7 @@ def micros(field: str, usd: float) -> int:
 
 def policy_or_default(row: Row[Any] | None) -> Mapping[str, Any]:
     """What applies where there may be no row."""
-    return row._asdict() if row else ABSENT
+    return row._asdict() if row else UNSET
 
 
 def _valid(actor: Actor, changes: Mapping[str, Any], most_usd: float | None) -> dict[str, Any]:

@@ -4,7 +4,19 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Float, Row, Select, cast, func, insert, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    Row,
+    Select,
+    bindparam,
+    cast,
+    func,
+    insert,
+    select,
+    true,
+    update,
+)
 
 from db import events, search
 from db.actors import Actor
@@ -177,12 +189,7 @@ def remove(tx: Tx, actor: Actor, project_id: str) -> datetime:
 
 def get(tx: Tx, actor: Actor, project_id: str, *, changing: bool = False) -> Row[Any]:
     """The project, if the actor may see it, and change it when that is meant."""
-    mine = (members.c.project_id == projects.c.id) & (members.c.user_id == actor.id)
-    project = tx.first(
-        select(projects, members.c.role)
-        .outerjoin(members, mine)
-        .where(projects.c.id == project_id, projects.c.deleted_at.is_(None))
-    )
+    project = tx.first(_WITH_ROLE, {"project": project_id, "actor": actor.id})
     if not project or not (project.role or actor.is_admin):
         raise ProjectNotFound(project_id=project_id)
     if changing and project.role == MemberRole.VIEWER and not actor.is_admin:
@@ -259,3 +266,13 @@ def _limits(limits: Mapping[str, Any]) -> dict[str, Any]:
 
 def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
     return {field: value for field, value in values.items() if field != "description"}
+
+
+_WITH_ROLE = (
+    select(projects, members.c.role)
+    .outerjoin(
+        members,
+        (members.c.project_id == projects.c.id) & (members.c.user_id == bindparam("actor")),
+    )
+    .where(projects.c.id == bindparam("project"), projects.c.deleted_at.is_(None))
+)

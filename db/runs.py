@@ -92,6 +92,7 @@ def enqueue(
     max_attempts: int = 1,
     number: int = 1,
     options: Mapping[str, Any] | None = None,
+    agent_session_id: str | None = None,
 ) -> str:
     """Put a run into its lane; returns its id. Raises `TaskAlreadyRunning` for a second active one.
 
@@ -111,6 +112,7 @@ def enqueue(
         "working_directory": working_directory,
         "environment": dict(environment or {}),
         "options": dict(options or {}),
+        "agent_session_id": agent_session_id,
         "timeout_seconds": timeout_seconds,
         "lane": lane,
         "priority": priority,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -19,6 +20,7 @@ from sqlalchemy import (
 )
 
 from db import policies
+from db.analytics import day_of
 from db.engine import Tx
 from db.errors import BudgetSpent
 from db.ids import new_id
@@ -33,8 +35,8 @@ NOTHING = {
     "output_tokens": 0,
     "cache_tokens": 0,
     "cost_usd": 0.0,
-    "model": None,
 }
+NOTHING_OF_A_RUN = {**NOTHING, "model": None}
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,18 @@ def of_projects(project_ids: Any) -> Select[Any]:
 
 def of_users(user_ids: Any) -> Select[Any]:
     return _totals("user_id", user_ids)
+
+
+def by_day_and_model(project_id: str, first_day: str) -> Select[Any]:
+    """What a project has cost on each day (UTC) with each model, where anything was spent."""
+    day = day_of(spendings.c.at).label("day")
+    since = datetime.fromisoformat(first_day).replace(tzinfo=UTC)
+    return (
+        select(day, spendings.c.model, *_sums())
+        .where(spendings.c.project_id == project_id, spendings.c.at >= since)
+        .group_by(day, spendings.c.model)
+        .order_by(day, spendings.c.model)
+    )
 
 
 def record(tx: Tx, run_id: str, fence: int, spent: Iterable[Spending]) -> bool:
@@ -188,11 +202,10 @@ def _held(tx: Tx, run_id: str, fence: int) -> Row[Any] | None:
 
 def _totals(whose: str, ids: Any) -> Select[Any]:
     column = spendings.c[whose]
-    return select(column, *sums()).where(one_of(column, ids)).group_by(column)
+    return select(column, *_sums()).where(one_of(column, ids)).group_by(column)
 
 
-def sums() -> tuple[ColumnElement[Any], ...]:
-    """What is added up, under the names that it is shown by."""
+def _sums() -> tuple[ColumnElement[Any], ...]:
     counted = (
         cast(func.sum(spendings.c[name]), BigInteger).label(name)
         for name in ("turns", "input_tokens", "output_tokens", "cache_tokens")

@@ -296,8 +296,6 @@ workers = Table(
     Column("pid", Integer, nullable=False),
     Column("pid_started", BigInteger, nullable=False),
     Column("concurrency", Integer, nullable=False),
-    # Which agents it found: name to path and version.
-    Column("agents", Json),
     _at("started_at", required=True),
     _at("seen_at", required=True),
 )

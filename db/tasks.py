@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, select, update
 
-from db import events, lifecycle, projects, runs, search
+from db import agents, events, lifecycle, projects, runs, search
 from db.actors import Actor
 from db.engine import Tx
 from db.errors import (
@@ -206,6 +206,7 @@ def _enqueue(tx: Tx, actor: Actor, task: Row[Any], lane: Lane, options: Mapping[
         least=0,
         most=runs.MOST_RETRIES,
     )
+    session = agents.session_for(tx, task, options) if runner is RunnerName.CLAUDE else None
     earlier = lifecycle.last_run(tx, task.id)
     run_id = runs.enqueue(
         tx,
@@ -220,6 +221,7 @@ def _enqueue(tx: Tx, actor: Actor, task: Row[Any], lane: Lane, options: Mapping[
         max_attempts=retries + 1,
         number=earlier.number + 1 if earlier else 1,
         options=options,
+        agent_session_id=session,
     )
     lifecycle.record_queued(tx, actor, task, run_id, lane)
     return run_id

@@ -35,7 +35,7 @@ class UtcDateTime(TypeDecorator[datetime]):
             raise ValueError("a time needs a time zone")
         value = value.astimezone(UTC)
         if dialect.name == "sqlite":
-            return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
         return value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
@@ -126,9 +126,7 @@ class SessionStatus(StrEnum):
 
 
 class AgentMode(StrEnum):
-    """What an agent may do by itself: only read, edit files of its project (and ask for the rest),
-    ask for everything, or whatever it likes.
-    """
+    """What an agent does by itself: read; edit, and ask for the rest; ask for all; all it likes."""
 
     READ_ONLY = "read_only"
     ACCEPT_EDITS = "accept_edits"

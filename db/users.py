@@ -140,7 +140,7 @@ def change_password(tx: Tx, actor: Actor, password_hash: str) -> None:
     events.tell(tx, "user.password_changed", actor, data={"user_id": actor.id})
 
 
-def prefer(tx: Tx, actor: Actor, preferences: Mapping[str, Any]) -> None:
+def prefer(tx: Tx, actor: Actor, preferences: Any) -> None:
     """Merge preferences into one's own: objects key by key, null takes a key away."""
     wanted = json_object("preferences", preferences)
     known = tx.scalar(select(users.c.preferences).where(users.c.id == actor.id).with_for_update())

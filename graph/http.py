@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from starlette.types import Receive, Scope, Send
 
@@ -53,6 +53,12 @@ class Request:
     def query(self) -> dict[str, list[str]]:
         """The words of the query; one without a value (`?status=`) is as good as absent."""
         return parse_qs(self.scope["query_string"].decode("latin-1"))
+
+    @property
+    def target(self) -> str:
+        """The path and the query as they were asked for."""
+        path, query = quote(self.scope["path"]), self.scope["query_string"].decode("latin-1")
+        return f"{path}?{query}" if query else path
 
     async def body(self) -> bytes:
         """All of the body. Raises `BodyTooLarge`, `ClientLeft`."""

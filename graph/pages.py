@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import strawberry
 from sqlalchemy import Select
@@ -11,6 +11,7 @@ from sqlalchemy import Select
 from db.errors import Invalid
 from db.listing import Listing, Order, Place
 from graph.context import Info
+from graph.links import Pagination, pagination
 from graph.nouns import NOUNS
 
 T = TypeVar("T")
@@ -19,6 +20,10 @@ MOST_ITEMS = 100
 DEFAULT_ITEMS = 50
 LAST_PAGE = 1_000_000
 LARGEST_OFFSET = LAST_PAGE * MOST_ITEMS
+
+Here = Annotated[
+    str, strawberry.argument(description="The address of this page, to make others' of.")
+]
 
 
 @strawberry.enum(description="In which direction a list is sorted.")
@@ -58,6 +63,7 @@ class Page(Generic[T]):
     items: list[T]
     page: int = strawberry.field(description="Counts from 1.")
     page_size: int
+    here: strawberry.Private[str]
     count: strawberry.Private[Callable[[], Awaitable[int]]]
 
     @strawberry.field(description="How many items the whole list has.")
@@ -75,6 +81,10 @@ class Page(Generic[T]):
     @strawberry.field(description="Whether there is a page before this one.")
     def has_previous(self) -> bool:
         return self.page > 1
+
+    @strawberry.field(description="The same, with the addresses of the other pages.")
+    async def pagination(self) -> Pagination:
+        return pagination(self.here, await self.count(), self.page, self.page_size)
 
 
 @strawberry.type(description="A part of a list, found by how many items come before it.")
@@ -97,6 +107,7 @@ class Asked:
     order: Order
     size: int
     page: int = 1
+    here: str = ""
     place: Place | None = None
     is_backwards: bool = False
 
@@ -168,6 +179,7 @@ class Lists:
             items=list(rows),
             page=asked.page,
             page_size=asked.size,
+            here=asked.here,
             count=self._counter(info, asked),
         )
 
@@ -180,9 +192,7 @@ class Lists:
             info.context.signed_in, asked.filters, asked.order, limit=asked.size, offset=offset
         )
         rows = await info.context.database.rows(self._selected(statement))
-        return Slice(
-            items=list(rows), limit=limit, offset=offset, count=self._counter(info, asked)
-        )
+        return Slice(items=list(rows), limit=limit, offset=offset, count=self._counter(info, asked))
 
     def asked_slice(self, arguments: Mapping[str, Any]) -> Asked:
         """What the arguments of a connection ask for."""
@@ -207,7 +217,9 @@ class Lists:
         if not 1 <= page <= LAST_PAGE:
             raise Invalid("page", f"Must be between 1 and {LAST_PAGE}")
         size = _size("page_size", arguments["page_size"])
-        return Asked(self._filters(arguments), self._order(arguments), size, page)
+        return Asked(
+            self._filters(arguments), self._order(arguments), size, page, arguments["here"]
+        )
 
     def _filters(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         filters = arguments.get("filter")

@@ -6,12 +6,12 @@ from typing import Any
 
 import strawberry
 
-from db import projects, tasks
+from db import cloning, projects, tasks
 from db.types import Permission, ProjectStatus
 from graph import reading, stream
 from graph.context import Info
 from graph.inputs import changes_of, values_of
-from graph.pages import DEFAULT_ITEMS, Connection, Lists, Page, SortOrder
+from graph.pages import DEFAULT_ITEMS, Connection, Here, Lists, Page, SortOrder
 from graph.permissions import can
 from graph.roots import changes, got, listed
 from graph.scalars import DateTime, Json
@@ -33,7 +33,8 @@ class ProjectFilter:
     status: list[ProjectStatus] | None = None
     created_by: strawberry.ID | None = None
     search: str | None = strawberry.field(
-        default=None, description="Text in the name or the description."
+        default=None,
+        description="Words in the name or the description: `shop* AND NOT old`, `name:shop`.",
     )
     created_after: DateTime | None = None
     created_before: DateTime | None = None
@@ -60,7 +61,7 @@ class UpdateProjectInput:
     description: strawberry.Maybe[str | None]
     status: strawberry.Maybe[ProjectStatus | None]
     settings: strawberry.Maybe[Json | None] = strawberry.field(
-        description="Merged into what is there, key by key."
+        description="Merged into what is there, key by key; null takes a key away."
     )
     resource_limits: strawberry.Maybe[ResourceLimitsInput | None]
 
@@ -122,9 +123,16 @@ class ProjectQuery:
         order: SortOrder = SortOrder.DESC,
         page: int = 1,
         page_size: int = DEFAULT_ITEMS,
+        here: Here = "",
     ) -> Page[Project]:
         return await LISTS.page(
-            info, filter=filter, sort=sort, order=order, page=page, page_size=page_size
+            info,
+            filter=filter,
+            sort=sort,
+            order=order,
+            page=page,
+            page_size=page_size,
+            here=here,
         )
 
 
@@ -144,6 +152,29 @@ class ProjectMutation:
             changes["resource_limits"] = values_of(changes["resource_limits"])
         await info.context.write(projects.change, info.context.signed_in, id, changes)
         return id
+
+    @changes(
+        Project,
+        projects.LISTING,
+        can(Permission.WRITE),
+        "Copy a project: its settings with its limits, and its tasks as if they were new.",
+    )
+    async def clone_project(
+        self,
+        info: Info,
+        id: strawberry.ID,
+        name: str,
+        include_tasks: bool = False,
+        include_settings: bool = True,
+    ) -> str:
+        return await info.context.write(
+            cloning.clone,
+            info.context.signed_in,
+            id,
+            name=name,
+            include_tasks=include_tasks,
+            include_settings=include_settings,
+        )
 
     @strawberry.mutation(
         permission_classes=can(Permission.WRITE),

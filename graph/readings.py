@@ -12,6 +12,7 @@ from db.listing import Order, Place
 from db.statements import Compiled, Fetch, Reading, Rows
 from graph.context import Context
 from graph.leaves import Leaves
+from graph.links import pagination
 from graph.nouns import NOUNS
 from graph.pages import Asked, Lists
 from graph.roots import Changed, Got, Listed
@@ -166,16 +167,15 @@ class _Form:
                 return lambda found: found.asked.size
             case "has_previous":
                 return lambda found: found.asked.page > 1
-            case "total":
-                return self._counted(lambda found: found.count)
-            case "pages":
-                return self._counted(lambda found: -(-found.count // found.asked.size))
-            case "has_next":
-                return self._counted(
-                    lambda found: found.asked.page * found.asked.size < found.count
-                )
+            case "pagination":
+                return self._counted(_object(field, self._pagination_part))
+            case "total" | "pages" | "has_next":
+                return self._counted(_OF_COUNT[field.name])
             case _:
                 return _typename(field)
+
+    def _pagination_part(self, field: Selected) -> Shown:
+        return _object(field, _link_part) if field.name == "links" else self._page_part(field)
 
     def _connection_part(self, field: Selected) -> Shown:
         match field.name:
@@ -185,8 +185,7 @@ class _Form:
             case "edges":
                 return self._objects([(part.key, self._edge_part(part)) for part in field.selected])
             case "page_info":
-                parts = [(part.key, self._info_part(part)) for part in field.selected]
-                return lambda found: {key: part(found) for key, part in parts}
+                return _object(field, self._info_part)
             case "total_count":
                 return self._counted(lambda found: found.count)
             case _:
@@ -243,6 +242,24 @@ class _Form:
         return shown
 
 
+def _object(field: Selected, part_of: Callable[[Selected], Shown]) -> Shown:
+    parts = [(part.key, part_of(part)) for part in field.selected]
+    return lambda found: {key: part(found) for key, part in parts}
+
+
+def _link_part(field: Selected) -> Shown:
+    if field.name == "__typename":
+        return _typename(field)
+
+    def show(found: _Found) -> str | None:
+        asked = found.asked
+        place = pagination(asked.here, found.count, asked.page, asked.size)
+        link: str | None = getattr(place.links, field.name)
+        return link
+
+    return show
+
+
 def _typename(field: Selected) -> Shown:
     if field.name != "__typename":
         raise NotPlannable(f"{field.name} of a list")
@@ -253,3 +270,10 @@ def _typename(field: Selected) -> Shown:
 def _anyone_like(actor: Actor) -> Actor:
     """An actor whose id is a parameter, so that the statement serves everyone of this kind."""
     return replace(actor, id=bindparam("viewer_id"))  # type: ignore[arg-type]
+
+
+_OF_COUNT: Mapping[str, Shown] = {
+    "total": lambda found: found.count,
+    "pages": lambda found: -(-found.count // found.asked.size),
+    "has_next": lambda found: found.asked.page * found.asked.size < found.count,
+}

@@ -87,6 +87,15 @@ async def executed(info: Info, unit: Callable[..., str], *args: Any) -> Executio
     )
 
 
+def seq_of(after: str | None) -> int:
+    """The number that a cursor is; 0 without one. Raises `InvalidFormat`."""
+    if not after:
+        return 0
+    if not _SEQ.fullmatch(after):
+        raise InvalidFormat("after", "Not a cursor of this output")
+    return int(after)
+
+
 @strawberry.type
 class RunQuery:
     @strawberry.field(
@@ -166,18 +175,10 @@ class RunSubscription:
         self, info: Info, run_id: strawberry.ID, after: str | None = None
     ) -> AsyncIterator[OutputNews]:
         await _run(info, run_id)
-        async for row in stream.output_of(info.context, run_id, _seq(after)):
+        async for row in stream.output_of(info.context, run_id, seq_of(after)):
             info.context.forget()
             yield printed(row) if hasattr(row, "run_id") else finished(row)
 
 
 async def _run(info: Info, run_id: str) -> Any:
     return await reading.get(info.context, "Run", runs.LISTING, run_id)
-
-
-def _seq(after: str | None) -> int:
-    if not after:
-        return 0
-    if not _SEQ.fullmatch(after):
-        raise InvalidFormat("after", "Not a cursor of this output")
-    return int(after)

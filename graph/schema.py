@@ -10,9 +10,15 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.name_converter import NameConverter
 from strawberry.types.enum import EnumValue, StrawberryEnumDefinition
 
+from graph.agents import AgentMutation, AgentSubscription
+from graph.analytics import AnalyticsQuery
+from graph.approvals import ApprovalMutation, ApprovalQuery, ApprovalSubscription
+from graph.bulk import BulkMutation
 from graph.commands import CommandQuery
+from graph.dependencies import DependencyMutation
 from graph.execution import Executor
 from graph.health import HealthQuery
+from graph.members import MemberMutation
 from graph.notifications import (
     NotificationMutation,
     NotificationQuery,
@@ -32,12 +38,14 @@ from graph.users import UserMutation, UserQuery
 class Query(
     UserQuery,
     ProjectQuery,
+    AnalyticsQuery,
     TaskQuery,
     RunQuery,
     CommandQuery,
     SessionQuery,
     QueueQuery,
     NotificationQuery,
+    ApprovalQuery,
     HealthQuery,
     SystemQuery,
 ):
@@ -48,18 +56,29 @@ class Query(
 class Mutation(
     UserMutation,
     ProjectMutation,
+    MemberMutation,
     TaskMutation,
+    BulkMutation,
+    DependencyMutation,
     RunMutation,
     SessionMutation,
     QueueMutation,
     NotificationMutation,
+    AgentMutation,
+    ApprovalMutation,
     SystemMutation,
 ):
     pass
 
 
 @strawberry.type(description="What can be followed.")
-class Subscription(ProjectSubscription, RunSubscription, NotificationSubscription):
+class Subscription(
+    ProjectSubscription,
+    RunSubscription,
+    AgentSubscription,
+    ApprovalSubscription,
+    NotificationSubscription,
+):
     pass
 
 

@@ -11,7 +11,7 @@ from db.types import Lane, Permission, RunnerName, TaskStatus
 from graph import reading, stream
 from graph.context import Info
 from graph.inputs import changes_of, values_of
-from graph.pages import DEFAULT_ITEMS, Connection, Lists, Page, SortOrder
+from graph.pages import DEFAULT_ITEMS, Connection, Here, Lists, Page, SortOrder
 from graph.permissions import can
 from graph.roots import changes, got, listed
 from graph.runs import Execution, executed
@@ -40,7 +40,9 @@ class TaskFilter:
     priority: int | None = strawberry.field(default=None, description="At least this priority.")
     tags: list[str] | None = strawberry.field(default=None, description="At least one of these.")
     search: str | None = strawberry.field(
-        default=None, description="Text in the title or the description."
+        default=None,
+        description="Words in the title or the description: `auth* AND security`, "
+        '`"exact phrase"`, `NOT draft`, `title:login`, `tags:backend`.',
     )
     created_after: DateTime | None = strawberry.field(
         default=None, description="Created then or later."
@@ -89,6 +91,21 @@ class ExecuteOptions:
     )
     runner: RunnerName | None = strawberry.field(
         default=None, description="By default the shell for `metadata.command`, else Claude."
+    )
+    resume: bool | None = strawberry.field(
+        default=None, description="Go on with the task's last conversation with its agent."
+    )
+    message: str | None = strawberry.field(
+        default=None, description="What the agent is told besides; all it is told to go on."
+    )
+    model: str | None = strawberry.field(
+        default=None, description="The agent's model; by default the project's, else the server's."
+    )
+    max_turns: int | None = strawberry.field(
+        default=None, description="How often the agent's model may answer."
+    )
+    max_budget_usd: float | None = strawberry.field(
+        default=None, description="What the run may cost; project and server may set less."
     )
 
 
@@ -163,9 +180,16 @@ class TaskQuery:
         order: SortOrder = SortOrder.DESC,
         page: int = 1,
         page_size: int = DEFAULT_ITEMS,
+        here: Here = "",
     ) -> Page[Task]:
         return await LISTS.page(
-            info, filter=filter, sort=sort, order=order, page=page, page_size=page_size
+            info,
+            filter=filter,
+            sort=sort,
+            order=order,
+            page=page,
+            page_size=page_size,
+            here=here,
         )
 
 

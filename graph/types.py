@@ -7,13 +7,14 @@ import strawberry
 from sqlalchemy import case, select
 
 from db import events as log
-from db import output, projects
+from db import output, projects, spending
 from db import sessions as session_rules
 from db import users as user_rules
 from db.actors import PERMISSIONS
 from db.listing import one_of
 from db.runs import is_newest, places_ahead
-from db.tables import chunks, events, runs, sessions, task_dependencies, tasks, users
+from db.tables import agent_policies as policies
+from db.tables import chunks, events, members, runs, sessions, task_dependencies, tasks, users
 from db.tables import projects as projects_table
 from db.types import (
     DependencyType,
@@ -29,6 +30,7 @@ from db.types import (
     Stream,
     TaskStatus,
 )
+from graph.agent_nouns import UNSET_POLICY, AgentPolicy, RunUsage, Usage
 from graph.nouns import NOUNS, column, computed, noun, part, single, to_many, to_one
 from graph.scalars import BigInt, DateTime, Duration, Json
 
@@ -94,6 +96,9 @@ class Account:
     created_at: DateTime = column(users.c.created_at, "When the account was made.")
     updated_at: DateTime = column(users.c.updated_at, "When the account last changed.")
     last_login: DateTime | None = column(users.c.last_login_at, "The last time they signed in.")
+    usage: Usage = single(
+        "Usage", spending.of_users, "user_id", "What their agents took.", absent=spending.NOTHING
+    )
     is_premium: bool = column(users.c.is_premium, "Whether more requests a minute are allowed.")
     disabled_at: DateTime | None = column(
         users.c.disabled_at, "Since when nobody gets in by it; null while it works."
@@ -171,6 +176,16 @@ class Project:
     )
     recent_activity: list[Activity] = to_many(
         "Activity", projects.recent_activity, "project_id", "The ten latest events, newest first."
+    )
+    usage: Usage = single(
+        "Usage", spending.of_projects, "project_id", "What agents took.", absent=spending.NOTHING
+    )
+    agent_policy: AgentPolicy = single(
+        "AgentPolicy",
+        lambda ids: NOUNS["AgentPolicy"].select().where(one_of(policies.c.project_id, ids)),
+        "project_id",
+        "What agents may do in it by themselves, and what they may cost.",
+        absent=UNSET_POLICY,
     )
     members: list[ProjectMember] = to_many(
         "ProjectMember",
@@ -297,6 +312,16 @@ class Run:
         ("total_bytes",),
         "Whether `recentOutput` is less than all of it.",
     )
+    agent_session_id: str | None = column(
+        runs.c.agent_session_id, "The agent's own name for its conversation."
+    )
+    usage: RunUsage = single(
+        "RunUsage",
+        spending.of_runs,
+        "run_id",
+        "What its agent took.",
+        absent=spending.NOTHING_OF_A_RUN,
+    )
 
 
 @noun(tasks)
@@ -354,6 +379,9 @@ class Task:
         ),
         "task_id",
         "All that happened to it, oldest first.",
+    )
+    usage: Usage = single(
+        "Usage", spending.of_tasks, "task_id", "What agents took.", absent=spending.NOTHING
     )
     last_run: Run | None = single(
         "Run",

@@ -17,6 +17,7 @@ from graph.services import Services
 from rest_compat import envelope, variables
 from rest_compat.envelope import Refusal
 from rest_compat.routes import TABLE, Routes, Row
+from rest_compat.variables import HERE
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +69,7 @@ class Endpoint:
         operation = self._operations[row.operation]
         values = variables.collect(
             operation.variables,
-            path,
+            path | {HERE: request.target},
             request.query(),
             await _body(request) if _reads_body(row, operation, path) else {},
         )

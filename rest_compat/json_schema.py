@@ -23,6 +23,7 @@ from graphql import (
     Visitor,
     get_named_type,
     is_abstract_type,
+    is_input_object_type,
     is_required_input_field,
     is_specified_scalar_type,
     value_from_ast_untyped,
@@ -63,7 +64,7 @@ def of_request(schema: GraphQLSchema, prepared: Prepared) -> Schema:
     for definition in prepared.operation.variable_definitions or ():
         name = definition.variable.name.value
         type_ = prepared.variables[name].type
-        if name == INPUT:
+        if name == INPUT and is_input_object_type(get_named_type(type_)):
             whole = _input_object(get_named_type(type_))
             properties |= whole["properties"]
             required += whole["required"]

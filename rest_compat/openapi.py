@@ -26,6 +26,7 @@ from rest_compat.json_schema import (
     without_null,
 )
 from rest_compat.routes import TABLE, Row
+from rest_compat.variables import HERE
 
 STATIC = Path(__file__).parent / "static"
 BEARER = "bearer"
@@ -115,7 +116,7 @@ def document(
 def _operation(row: Row, prepared: Prepared, schema: GraphQLSchema) -> dict[str, Any]:
     words = of_request(schema, prepared)
     in_path = re.findall(r"{(\w+)}", row.path)
-    others = [name for name in words["properties"] if name not in in_path]
+    others = [name for name in words["properties"] if name not in (*in_path, HERE)]
     in_query, in_body = (others, []) if row.method == "GET" else ([], others)
     operation: dict[str, Any] = {
         "operationId": row.operation,
@@ -144,10 +145,10 @@ def _operation(row: Row, prepared: Prepared, schema: GraphQLSchema) -> dict[str,
 
 
 def _purpose(prepared: Prepared, schema: GraphQLSchema) -> str:
-    """What the schema says of the first field that is selected."""
+    """What the schema says of the field that is answered: the last one."""
     root = schema.get_root_type(prepared.operation.operation)
-    first: Any = prepared.operation.selection_set.selections[0]
-    return (root and root.fields[first.name.value].description) or ""
+    last: Any = prepared.operation.selection_set.selections[-1]
+    return (root and root.fields[last.name.value].description) or ""
 
 
 def _parameter(place: str, name: str, words: Schema) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from graph.execution import Variable
 from rest_compat.envelope import malformed, required
 
 INPUT = "input"
+HERE = "here"
 
 _ISSUES = {
     "Int": "Must be a whole number of at most 32 bits",
@@ -39,10 +40,10 @@ def collect(
 ) -> dict[str, Any]:
     """The values of the declared variables, each checked against its type.
 
-    A variable named `input` is the whole body; any other is the word of its name in the path, the
-    query or the body, in this order. Only words that are there become variables, so that absent
-    and null stay apart. Words that no variable or input field has are ignored: existing clients
-    may send more than is documented.
+    A variable named `input` is the whole body, one named `here` the request's own address; any
+    other is the word of its name in the path, the query or the body, in this order. Only words
+    that are there become variables, so that absent and null stay apart. Words that no variable or
+    input field has are ignored: existing clients may send more than is documented.
 
     A list in the query is repeated or separated by commas. Raises `Refusal`, naming the field
     (`resource_limits.max_tasks`) and the issue.

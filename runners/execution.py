@@ -74,6 +74,7 @@ class Execution:
             return await self._outcome(await process.wait(), program, recorder)
         finally:
             await process.stop(0)
+            process.discard_output()
 
     async def _program(self) -> Program:
         if self._run.runner == RunnerName.SHELL:

@@ -129,7 +129,7 @@ class Process:
             if read:
                 await asyncio.sleep(0)  # A command that always has more leaves room for others.
             elif ended:
-                self._close_pipes()
+                self.discard_output()
             else:
                 await _readable([pipe.fileno() for pipe in self._pipes.values()], self._end)
 
@@ -175,6 +175,11 @@ class Process:
                 await asyncio.to_thread(sweep, self._tag)
         await self.wait()
 
+    def discard_output(self) -> None:
+        """Let go of what nobody will read any more."""
+        while self._pipes:
+            self._pipes.popitem()[1].close()
+
     async def _follow(self) -> int:
         """Hear the shim out, reap it, and make up for it where it did not come to report."""
         try:
@@ -214,10 +219,6 @@ class Process:
     def _stdin(self) -> IO[bytes]:
         assert self._shim.stdin is not None, "the Spec did not ask for stdin"
         return self._shim.stdin
-
-    def _close_pipes(self) -> None:
-        while self._pipes:
-            self._pipes.popitem()[1].close()
 
 
 @dataclass(frozen=True)

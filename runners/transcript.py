@@ -109,7 +109,7 @@ class Transcript:
             "attempt": line["attempt"],
             "max_attempts": line.get("max_retries"),
             "delay_seconds": seconds,
-            "status": status,
+            "http_status": status,
             "error": error,
         }
         yield Told("retry", retry)

@@ -1,8 +1,9 @@
 """A stand-in for the Messages API on loopback: answers each request with the next reply."""
 
 import asyncio
+import itertools
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,15 +20,27 @@ ERRORS = {
 
 Reply = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
+_numbers = itertools.count(1)
+
 
 def says(*pieces: str, gate: asyncio.Event | None = None) -> Reply:
     """Plain text, streamed piece by piece; with a gate the last piece waits until it opens."""
-    return _message([_text(*pieces)], "end_turn", gate)
+    return _message("end_turn", [_text(*pieces)], gate)
 
 
-def calls(tool: str, /, **input: Any) -> Reply:
+def calls(tool: str, /, **call: Any) -> Reply:
     """A tool call, after which the client comes back with its result."""
-    return _message([_tool(tool, input)], "tool_use")
+    return _message("tool_use", [_tool(tool, call)])
+
+
+def thinks(thought: str, text: str) -> Reply:
+    """A thought, and what is said after it."""
+    thinking = [
+        {"type": "thinking", "thinking": "", "signature": ""},
+        {"type": "thinking_delta", "thinking": thought},
+        {"type": "signature_delta", "signature": "c2lnbmVk"},
+    ]
+    return _message("end_turn", [thinking, _text(text)])
 
 
 def fails(status: int) -> Reply:
@@ -38,7 +51,8 @@ def fails(status: int) -> Reply:
         body = json.dumps({"type": "error", "error": error}).encode()
         writer.write(
             f"HTTP/1.1 {status} Error\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+            + body
         )
         await writer.drain()
 
@@ -126,14 +140,14 @@ async def _request(reader: asyncio.StreamReader) -> dict[str, Any] | None:
 
 
 def _message(
-    blocks: list[list[dict[str, Any]]], stop_reason: str, gate: asyncio.Event | None = None
+    stop_reason: str, blocks: Sequence[Sequence[dict[str, Any]]], gate: asyncio.Event | None = None
 ) -> Reply:
     async def reply(writer: asyncio.StreamWriter) -> None:
         writer.write(
             b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: keep-alive\r\n"
             b"Transfer-Encoding: chunked\r\n\r\n"
         )
-        for event in _events(blocks, stop_reason):
+        for event in _events(stop_reason, blocks):
             if gate and event["type"] == "content_block_stop":
                 await gate.wait()
             await _send(writer, f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
@@ -147,12 +161,14 @@ async def _send(writer: asyncio.StreamWriter, data: bytes) -> None:
     await writer.drain()
 
 
-def _events(blocks: list[list[dict[str, Any]]], stop_reason: str) -> Iterator[dict[str, Any]]:
+def _events(
+    stop_reason: str, blocks: Sequence[Sequence[dict[str, Any]]]
+) -> Iterator[dict[str, Any]]:
     used = {"input_tokens": INPUT_TOKENS, "output_tokens": 1}
     yield {
         "type": "message_start",
         "message": {
-            "id": "msg_stub",
+            "id": f"msg_{next(_numbers)}",
             "type": "message",
             "role": "assistant",
             "model": MODEL,
@@ -182,8 +198,8 @@ def _text(*pieces: str) -> list[dict[str, Any]]:
     ]
 
 
-def _tool(name: str, input: dict[str, Any]) -> list[dict[str, Any]]:
+def _tool(name: str, call: dict[str, Any]) -> list[dict[str, Any]]:
     return [
-        {"type": "tool_use", "id": f"toolu_{name.lower()}", "name": name, "input": {}},
-        {"type": "input_json_delta", "partial_json": json.dumps(input)},
+        {"type": "tool_use", "id": f"toolu_{next(_numbers)}", "name": name, "input": {}},
+        {"type": "input_json_delta", "partial_json": json.dumps(call)},
     ]

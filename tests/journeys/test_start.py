@@ -1,27 +1,28 @@
-"""How a server starts: quickly, with what it needs made once, or with one line that says why not."""
+"""How a server starts: with what it needs made once, or with one line that says why it can't."""
 
 import asyncio
 import socket
 import stat
-import time
 from pathlib import Path
 
+import psutil
 import pytest
+from typer.testing import CliRunner
 
+from cli import command
 from db.migrations import upgrade
-from tests.fixtures.program import PATIENCE_SECONDS, launched, program
+from tests.fixtures.program import launched, program
 from tests.fixtures.server import PASSWORD
 from tests.journeys.clients import GraphqlSocket
 
-LONGEST_START_SECONDS = 5
-"""On a busy machine; about one on an idle one."""
+MOST_SECONDS_TO_START = 5.0
+"""Of the processor: about one where nothing else runs and everything is compiled."""
 
 
 async def test_the_first_start_makes_what_a_server_needs_once(tmp_path: Path) -> None:
     secret = tmp_path / "data" / "jwt-secret"
-    begin = time.monotonic()
     async with program(tmp_path, "", ADMIN_PASSWORD="") as first:
-        took = time.monotonic() - begin
+        worked = psutil.Process(first.process.pid).cpu_times()
         (greeting,) = [line for line in first.said if "password" in line]
         before = GraphqlSocket(first.url)
         await before.sign_in("admin", greeting.split()[-1])
@@ -31,7 +32,7 @@ async def test_the_first_start_makes_what_a_server_needs_once(tmp_path: Path) ->
         after.token = before.token
         project = await after.create_project("A token of the first start is still good")
 
-    assert took < LONGEST_START_SECONDS
+    assert worked.user + worked.system < MOST_SECONDS_TO_START
     assert [] == [line for line in second.said if "password" in line]
     assert 0o600 == stat.S_IMODE(secret.stat().st_mode)
     assert made == secret.read_text()
@@ -53,34 +54,51 @@ async def test_the_first_start_on_a_migrated_database_makes_the_administrator(
     ("setting", "value", "words"),
     [
         ("DATABASE_URL", "mysql://localhost/x", "must begin with sqlite:/// or postgresql://"),
-        ("DATABASE_URL", "postgresql://127.0.0.1:1/x", "127.0.0.1"),
-        ("DATABASE_URL", "sqlite:////proc/x.db", "unable to open database file"),
         ("REDIS_URL", "http://127.0.0.1", "must begin with redis://"),
-        ("REDIS_URL", "redis://127.0.0.1:1", "127.0.0.1:1"),
         ("JWT_SECRET", "short", "must be at least 32 bytes long"),
-        ("DATA_DIR", "/proc/version", "/proc/version"),
         ("WORKER_CONCURRENCY", "many", "integer"),
         ("PROCESS_BACKEND", "jail", "'namespace'"),
         ("LOG_LEVEL", "loud", "'debug'"),
     ],
 )
-async def test_a_wrong_setting_stops_the_start_with_one_clear_line(
+def test_a_wrong_setting_stops_the_start_with_one_clear_line(
+    monkeypatch: pytest.MonkeyPatch, setting: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(setting, value)
+    ended = CliRunner().invoke(command, ["serve"])
+
+    assert 2 == ended.exit_code
+    assert ended.stderr.startswith(f"The setting {setting} is wrong: ")
+    assert words in ended.stderr
+    assert 1 == ended.stderr.count("\n")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("DATABASE_URL", "postgresql://127.0.0.1:1/x", "127.0.0.1"),
+        ("DATABASE_URL", "sqlite:////proc/x.db", "unable to open database file"),
+        ("REDIS_URL", "redis://127.0.0.1:1", "127.0.0.1:1"),
+        ("DATA_DIR", "/proc/version", "/proc/version"),
+    ],
+)
+async def test_what_cannot_be_reached_stops_the_start_with_one_clear_line(
     tmp_path: Path, setting: str, value: str, words: str
 ) -> None:
-    process = await launched(tmp_path, **{setting: value})
+    process = await launched(tmp_path, 0, **{setting: value})
     said, _ = await process.communicate()
     line = said.decode()
 
     assert 2 == process.returncode
-    assert 1 == line.count("\n"), line
+    assert line.startswith("The start failed: ")
     assert words in line
-    assert f"The setting {setting} is wrong" in line or "The start failed" in line
+    assert 1 == line.count("\n")
 
 
 async def test_a_port_that_is_taken_stops_the_start_with_one_clear_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        process = await launched(tmp_path, port=port)
+        process = await launched(tmp_path, port)
         said, _ = await process.communicate()
 
     assert 2 == process.returncode

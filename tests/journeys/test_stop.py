@@ -4,8 +4,6 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.fixtures.program import Program, program
 from tests.fixtures.server import PASSWORD
 from tests.journeys.clients import EXECUTE, OUTPUT, GraphqlSocket
@@ -73,13 +71,11 @@ async def test_a_subscriber_sees_what_runs_through_another_server(
         project = await there.create_project("Shared")
         task = await here.create_task(project, "Speak", "echo heard over there")
         run_id = (await there.ask(EXECUTE, id=task))["executeTask"]["executionId"]
-        printed = ""
-        async for answer in there.subscribe(OUTPUT, id=run_id):
-            news = answer["commandOutput"]
-            printed += news.get("content", "")
+        answers = [answer async for answer in there.subscribe(OUTPUT, id=run_id)]
+    *chunks, end = [answer["commandOutput"] for answer in answers]
 
-    assert "heard over there\n" == printed
-    assert ("COMPLETED", 0) == (news["status"], news["exitCode"])
+    assert "heard over there\n" == "".join(chunk["content"] for chunk in chunks)
+    assert ("COMPLETED", 0) == (end["status"], end["exitCode"])
 
 
 async def busy(server: Program, directory: Path) -> tuple[GraphqlSocket, str]:

@@ -4,9 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
-from tests.fixtures.databases import Maker
 from tests.fixtures.server import Served, serving, settings_for
 
 
@@ -17,11 +15,7 @@ async def idle_server(database_url: str, tmp_path: Path) -> AsyncIterator[Served
         yield served
 
 
-@pytest_asyncio.fixture(scope="module")
-async def server(
-    make_database: Maker, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Served]:
+@pytest.fixture(scope="module")
+def server(shared_server: Served) -> Served:
     """A server on each database for all tests of a file, which keep to projects of their own."""
-    directory = tmp_path_factory.mktemp("server")
-    async with make_database(directory) as url, serving(settings_for(url, directory)) as served:
-        yield served
+    return shared_server

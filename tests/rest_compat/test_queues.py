@@ -165,7 +165,9 @@ async def test_metrics_are_those_of_a_period(server: Served) -> None:
     assert "24h" == usual["period"]
 
 
-@pytest.mark.parametrize("period", ["", "24", "h", "0h", "24m", "-1h", "366d", "99999h", "1\uff11h"])
+@pytest.mark.parametrize(
+    "period", ["", "24", "h", "0h", "24m", "-1h", "366d", "99999h", "1\uff11h"]
+)
 async def test_a_period_is_a_number_of_hours_or_days(server: Served, period: str) -> None:
     async with server.http() as client:
         response = await client.get("/api/queues/metrics", params={"period": period})

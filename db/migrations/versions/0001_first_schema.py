@@ -104,7 +104,6 @@ def upgrade() -> None:
         sa.Column("pid", sa.Integer(), nullable=False),
         sa.Column("pid_started", sa.BigInteger(), nullable=False),
         sa.Column("concurrency", sa.Integer(), nullable=False),
-        sa.Column("agents", Json, nullable=True),
         sa.Column("started_at", UtcDateTime(), nullable=False),
         sa.Column("seen_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_workers")),

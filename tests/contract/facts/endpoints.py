@@ -18,6 +18,8 @@ class Endpoint:
     method: str
     path: str
     answer: Shape = ANY
+    more: Shape = field(default_factory=dict)
+    """Keys of which each is only in some of the answers."""
     query: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The parameters, each with values that are documented, the one in the example first."""
     free: tuple[str, ...] = ()

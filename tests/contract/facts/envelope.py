@@ -1,18 +1,18 @@
 """What every answer has around it, and how lists are told by pages."""
 
-from tests.contract.shapes import ANY, COUNT, FLAG, NULL, OBJECT, TIME, WORDS
+from tests.contract.shapes import ANY, COUNT, FLAG, NULL, OBJECT, TIME, WORDS, Shape
 
-SUCCESS = {
+SUCCESS: dict[str, Shape] = {
     "data": ANY,
     "error": NULL,
     "meta": {"timestamp": TIME, "request_id": WORDS, "version": WORDS},
 }
-FAILURE = {
+FAILURE: dict[str, Shape] = {
     "data": NULL,
     "error": {"code": WORDS, "message": WORDS, "details": OBJECT},
     "meta": {"timestamp": TIME, "request_id": WORDS},
 }
-REFUSED_FIELD = {"field": WORDS, "issue": WORDS}
+REFUSED_FIELD: Shape = {"field": WORDS, "issue": WORDS}
 """The details of a refusal that concerns a field."""
 
 PAGE = {

@@ -1,5 +1,8 @@
 """/ws/{session_id}: what a client may say, and what it hears."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from tests.contract.shapes import (
     ANY,
     COUNT,
@@ -11,6 +14,7 @@ from tests.contract.shapes import (
     TIME,
     WHOLE,
     WORDS,
+    Shape,
     Some,
     word,
 )
@@ -19,7 +23,7 @@ PATH = "/ws/{session_id}"
 CHANNELS = ("project_updates", "task_updates")
 METRICS = ("performance", "queue_status", "system_health")
 
-SAID = {
+SAID: Mapping[str, Mapping[str, Any]] = {
     "authenticate": {"type": "authenticate", "token": "{token}"},
     "execute_task": {"type": "execute_task", "task_id": "{task_id}", "priority": "high"},
     "subscribe": {"type": "subscribe", "channel": "project_updates", "project_id": "{project_id}"},
@@ -33,7 +37,7 @@ SAID = {
 }
 """What a client may say, by the message's type."""
 
-HEARD = {
+HEARD: Mapping[str, Shape] = {
     "task_update": {
         "type": word("task_update"),
         "data": {
@@ -99,7 +103,8 @@ HEARD = {
 }
 """What a client hears, by the message's type."""
 
-FAILED_TASK_DETAILS = {"error": WORDS, "exit_code": WHOLE}
-"""The details of an `error` that tells of a task which failed."""
-LINKED_ACTION = {"label": WORDS, "action": WORDS, "url": WORDS}
-"""An action of a notification that leads somewhere."""
+MORE: Mapping[str, Shape] = {
+    "error": {"data": {"details": {"error": WORDS, "exit_code": WHOLE}}},
+    "notification": {"data": {"actions": [{"label": WORDS, "action": WORDS, "url": WORDS}]}},
+}
+"""What is heard besides of a task that failed, and of an action that leads somewhere."""

@@ -40,7 +40,7 @@ FILTERS = {
 }
 NEW = {
     "title": "Write the contract down",
-    "description": "Once, and then hold the server against it",
+    "description": "Once, so that user authentication and all else is held to it",
     "project_id": "{project_id}",
     "priority": 1,
     "estimated_duration": "01:20:30",
@@ -67,6 +67,12 @@ CREATED = {
     "tags": Some(TEXT),
     "metadata": {"component": TEXT, "complexity": TEXT},
 }
+
+HISTORY_DETAILS = {
+    "created": {"initial_data": {"title": WORDS, "status": STATUS}},
+    "status_changed": {"old_value": TEXT, "new_value": TEXT},
+}
+"""What the details of a task's history are, by what happened."""
 
 ENDPOINTS = (
     Endpoint("POST", "/api/tasks/", success=201, body=NEW, answer=CREATED),
@@ -183,6 +189,7 @@ ENDPOINTS = (
                 }
             ),
         },
+        more={"history": [{"details": details} for details in HISTORY_DETAILS.values()]},
     ),
     Endpoint(
         "POST",
@@ -220,9 +227,3 @@ ENDPOINTS = (
         },
     ),
 )
-
-HISTORY_DETAILS = {
-    "created": {"initial_data": {"title": WORDS, "status": STATUS}},
-    "status_changed": {"old_value": TEXT, "new_value": TEXT},
-}
-"""What `details` holds, by what happened."""

@@ -1,0 +1,171 @@
+"""Measures our queue beside others, in interleaved rounds on one PostgreSQL, and on SQLite.
+
+`python -m bench.queue` writes docs/queue-performance.md.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import asyncpg
+import uvloop
+from sqlalchemy import make_url
+
+from db.migrations import upgrade
+from tests.fixtures import postgres
+
+ROOT = Path(__file__).parents[1]
+PEERS = str(ROOT / "bench" / ".venv-queue" / "bin" / "python")
+OURS = (sys.executable, "-m", "bench.queue_ours")
+CONTENDERS = {
+    "claude-cli-api": OURS,
+    # -P: not from here, where `queue` would be this file.
+    "pgqueuer": (PEERS, "-P", str(ROOT / "bench" / "queue_pgqueuer.py")),
+    "procrastinate": (PEERS, "-P", str(ROOT / "bench" / "queue_procrastinate.py")),
+}
+DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+CONCURRENCY = 50
+Figures = dict[tuple[str, str], list[Mapping[str, float]]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=2000, help="of a round; a tenth for latency")
+    parser.add_argument("--to", type=Path, default=ROOT / "docs" / "queue-performance.md")
+    chosen = parser.parse_args()
+    with postgres_server() as server:
+        figures = measured(server, chosen.rounds, chosen.jobs)
+        version = uvloop.run(_asked(server, "SHOW server_version"))
+    report = reported(figures, version, chosen.rounds, chosen.jobs)
+    chosen.to.write_text(report)
+    print(report)
+
+
+def measured(server: str, rounds: int, jobs: int) -> Figures:
+    """Every contender in every round, in the reversed order every other round."""
+    figures: Figures = defaultdict(list)
+    for number in range(rounds):
+        order = list(CONTENDERS)[:: -1 if number % 2 else 1]
+        for what, how_many in (("drain", jobs), ("latency", jobs // 10)):
+            for name in order:
+                with database(server) as url:
+                    if name == "claude-cli-api":
+                        upgrade(url)
+                    figures[name, what].append(asked(CONTENDERS[name], url, what, how_many))
+        for what in ("drain", "through"):
+            figures["SQLite", what].append(on_sqlite(what, jobs))
+        for (name, what), found in figures.items():
+            print(f"round {number + 1}: {name}, {what}: {found[-1]}", file=sys.stderr)
+    return figures
+
+
+def asked(command: tuple[str, ...], url: str, what: str, jobs: int) -> Mapping[str, float]:
+    done = subprocess.run(
+        [*command, url, what, str(jobs), str(CONCURRENCY)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=600,
+    )
+    figures: Mapping[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def on_sqlite(what: str, jobs: int) -> Mapping[str, float]:
+    with tempfile.TemporaryDirectory(dir=ROOT / "bench") as directory:
+        url = f"sqlite:///{directory}/queue.db"
+        upgrade(url)
+        return asked(OURS, url, what, jobs)
+
+
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """The server of BENCH_DATABASE_URL, else one of our own on this disk; durable."""
+    if given := os.environ.get("BENCH_DATABASE_URL"):
+        yield given
+        return
+    postgres.OPTIONS |= DURABLE | {"shared_buffers": "128MB"}
+    postgres.MEMORY = Path("/nonexistent")  # What is in memory is not durable.
+    with postgres._running_postgres(next(postgres._installations())) as url:
+        yield url
+
+
+@contextmanager
+def database(server: str) -> Iterator[str]:
+    name = "queue_bench"
+    uvloop.run(_asked(server, f"DROP DATABASE IF EXISTS {name}"))
+    uvloop.run(_asked(server, f"CREATE DATABASE {name}"))
+    yield make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+async def _asked(server: str, statement: str) -> str:
+    connection = await asyncpg.connect(server)
+    try:
+        return str(await connection.fetchval(statement))
+    finally:
+        await connection.close()
+
+
+def reported(figures: Figures, version: str, rounds: int, jobs: int) -> str:
+    """The page, in Markdown."""
+
+    def median(name: str, what: str, figure: str) -> float:
+        return statistics.median(found[figure] for found in figures[name, what])
+
+    def spread(name: str, what: str, figure: str) -> str:
+        found = sorted(each[figure] for each in figures[name, what])
+        return f"{median(name, what, figure):,.0f} [{found[0]:,.0f}–{found[-1]:,.0f}]"
+
+    rows = "\n".join(
+        f"| {name} | {spread(name, 'drain', 'per_second')} "
+        f"| {median(name, 'latency', 'p50_ms'):.1f} | {median(name, 'latency', 'p99_ms'):.1f} |"
+        for name in CONTENDERS
+    )
+    return f"""# How fast the queue is
+
+Written by `make bench-queue`; only compare numbers of one table. {rounds} rounds, the order
+reversed every other round; medians, and the lowest and highest in brackets. {os.cpu_count()} cores,
+{platform.system()} {platform.release()}, Python {platform.python_version()}, PostgreSQL {version},
+durable (`fsync` and `synchronous_commit` on), one worker process, {CONCURRENCY} jobs at once.
+
+## PostgreSQL
+
+| | no-op jobs drained a second | enqueue to start, p50 ms | p99 ms |
+|---|---|---|---|
+{rows}
+
+Drain: {jobs:,} jobs wait, spread over 20 projects and three lanes, and one worker carries them out.
+Ours is the real worker with every rule on: limits per project, lanes, ranks, fairness,
+dependencies, leases and fences; a task's status and its history are written when a run is queued,
+begins and ends, and the beginning is committed before a process may run. Only the process itself is
+left out. The others keep a queue and nothing beside it; each uses its own driver, and its handler
+does nothing.
+
+Enqueue to start: from the call that enqueues to the moment the worker has the run in hand, by
+NOTIFY; ours goes from one connection pool and bus to another's. Until the beginning is on record,
+which is when a process may start, the median is
+{median("claude-cli-api", "latency", "recorded_p50_ms"):.1f} ms.
+
+## SQLite, every commit on disk (`synchronous=FULL`)
+
+| | jobs a second |
+|---|---|
+| drained | {spread("SQLite", "drain", "per_second")} |
+| end to end: executed one by one by 50 users while one worker works | {
+        spread("SQLite", "through", "per_second")
+    } |
+"""
+
+
+if __name__ == "__main__":
+    main()
