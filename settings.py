@@ -107,6 +107,9 @@ class Settings(BaseSettings):
     default_timeout_seconds: int | None = Field(default=None, ge=1)
     """What a run may take that names no timeout of its own; by default as long as it wants."""
 
+    output_limit_bytes: int = Field(default=16 * 1024 * 1024, ge=1024 * 1024)
+    """What is kept of a run's output: its beginning and its end, half of this each."""
+
     stop_grace_seconds: float = Field(default=5.0, ge=0)
     """What a cancelled process gets between SIGTERM and SIGKILL."""
 

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Row, Select, insert, literal, select, true
 
 from db import events, projects
 from db.actors import Actor
-from db.clock import from_now
+from db.clock import NOW, from_now
 from db.engine import Tx
 from db.errors import Invalid, ResourceNotFound
 from db.ids import new_id
@@ -123,10 +123,8 @@ def answer(
 
 def decided(run_id: str) -> Select[Any]:
     """The requests of a run that were answered, or have expired, without its agent knowing."""
-    news = (approvals.c.status != literal(str(ApprovalStatus.PENDING), literal_execute=True),)
-    return select(approvals).where(
-        approvals.c.run_id == run_id, approvals.c.delivered_at.is_(None), *news
-    )
+    news = (~_IS_PENDING, approvals.c.delivered_at.is_(None))
+    return select(approvals).where(approvals.c.run_id == run_id, *news)
 
 
 def deliver(tx: Tx, run_id: str, fence: int, approval_id: str) -> bool:
@@ -147,11 +145,15 @@ def withdraw(tx: Tx, run_id: str, fence: int, request_id: str) -> bool:
     return True
 
 
-def expire(tx: Tx) -> int:
-    """Let requests expire whose time is over, which is as if denied; returns how many."""
-    late = _pending(tx, approvals.c.expires_at <= from_now(0))
-    _decide(tx, late, ApprovalStatus.EXPIRED, None, EXPIRED)
-    return len(late)
+def late() -> Select[Any]:
+    """The requests whose time is over."""
+    return select(approvals.c.id).where(_IS_PENDING, approvals.c.expires_at <= NOW)
+
+
+def expire(tx: Tx) -> None:
+    """Let requests expire whose time is over, which is as if denied."""
+    overdue = _pending(tx, approvals.c.expires_at <= NOW)
+    _decide(tx, overdue, ApprovalStatus.EXPIRED, None, EXPIRED)
 
 
 def close(tx: Tx, run_ids: Iterable[str]) -> None:
@@ -177,8 +179,7 @@ def _asked_before(tx: Tx, run_id: str, request: Request) -> Row[Any] | None:
 
 
 def _pending(tx: Tx, *which: ColumnElement[bool]) -> Sequence[Row[Any]]:
-    pending = approvals.c.status == literal(str(ApprovalStatus.PENDING), literal_execute=True)
-    found = select(approvals).where(pending, *which).order_by(approvals.c.id)
+    found = select(approvals).where(_IS_PENDING, *which).order_by(approvals.c.id)
     return tx.all(found.with_for_update(skip_locked=True))
 
 
@@ -210,3 +211,7 @@ def _tell(tx: Tx, word: str, actor: Actor | None, approval: Row[Any], **more: An
         run_id=approval.run_id,
         data={"approval_id": approval.id, "tool": approval.tool, **more},
     )
+
+
+# Spelled out, so that the index of the pending ones is used.
+_IS_PENDING = approvals.c.status == literal(str(ApprovalStatus.PENDING), literal_execute=True)

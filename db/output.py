@@ -1,11 +1,11 @@
 """What runs print: numbered chunks, written once, read by anyone who has a cursor."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, insert, select, update
+from sqlalchemy import Select, delete, func, insert, select, update
 
 from db.engine import Tx
 from db.listing import one_of
@@ -25,22 +25,51 @@ class Chunk:
     at: datetime
 
 
-def append(tx: Tx, run_id: str, fence: int, total_bytes: int, new: Iterable[Chunk]) -> bool:
-    """Add chunks to a run's output. False for a stale fence: then nothing is added."""
+@dataclass(frozen=True)
+class Omission:
+    """Chunks that are not kept: from one number to another, and their size."""
+
+    first_seq: int
+    last_seq: int
+    size: int
+
+
+def append(
+    tx: Tx,
+    run_id: str,
+    fence: int,
+    total_bytes: int,
+    new: Sequence[Chunk],
+    omitted: Omission | None = None,
+) -> bool:
+    """Add chunks to a run's output, and leave some out. False for a stale fence: nothing is done.
+
+    What was added already, by a commit whose answer was lost, is not added again.
+    """
+    mine = (runs.c.id == run_id, runs.c.fence == fence, runs.c.status == RunStatus.RUNNING)
+    held = tx.first(
+        update(runs)
+        .where(*mine, runs.c.last_seq < new[-1].seq)
+        .values(
+            last_seq=new[-1].seq,
+            total_bytes=total_bytes,
+            omitted_bytes=runs.c.omitted_bytes + (omitted.size if omitted else 0),
+        )
+        .returning(runs.c.project_id)
+    )
+    if not held:
+        return tx.first(select(runs.c.id).where(*mine)) is not None
+    if omitted:
+        between = chunks.c.seq.between(omitted.first_seq, omitted.last_seq)
+        tx.execute(delete(chunks).where(chunks.c.run_id == run_id, between))
     rows = [
         {"run_id": run_id, "seq": chunk.seq, "stream": chunk.stream, "content": chunk.content,
          "at": chunk.at}
         for chunk in new
+        if not (omitted and omitted.first_seq <= chunk.seq <= omitted.last_seq)
     ]  # fmt: skip
-    held = tx.first(
-        update(runs)
-        .where(runs.c.id == run_id, runs.c.fence == fence, runs.c.status == RunStatus.RUNNING)
-        .values(last_seq=rows[-1]["seq"], total_bytes=total_bytes)
-        .returning(runs.c.project_id)
-    )
-    if not held:
-        return False
-    tx.execute(insert(chunks), rows)
+    if rows:
+        tx.execute(insert(chunks), rows)
     tx.hint(f"run:{run_id}")
     if held.project_id:
         tx.hint(f"project:{held.project_id}")

@@ -244,6 +244,8 @@ runs = Table(
     Column("error_message", Text),
     Column("last_seq", Integer, nullable=False),
     Column("total_bytes", BigInteger, nullable=False),
+    # Of these, how many are not kept: those in the middle of too much, or all after a while.
+    Column("omitted_bytes", BigInteger, nullable=False, server_default="0"),
     Column("sha256", String(64)),
     # The agent's own name for its conversation: ours to resume it by, never our key.
     Column("agent_session_id", String(64)),

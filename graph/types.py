@@ -300,6 +300,9 @@ class Run:
     error_message: str | None = column(runs.c.error_message, "Why it failed, in words.")
     last_seq: int = column(runs.c.last_seq, "The number of the last chunk of its output.")
     total_bytes: BigInt = column(runs.c.total_bytes, "How many bytes it has printed.")
+    omitted_bytes: BigInt = column(
+        runs.c.omitted_bytes, "Of these, how many are not kept; a gap in `seq` shows where."
+    )
     sha256: str | None = column(runs.c.sha256, "The hash of all it printed, once it has ended.")
     recent_output: list[OutputChunk] = to_many(
         "OutputChunk",

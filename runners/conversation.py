@@ -119,6 +119,8 @@ class Conversation:
                     await self._write(inbox.take, seq)
             case Despaired():
                 self._stop(Stop.DESPAIRED)
+            case Withdrew() if self._is_to_be_interrupted:
+                pass  # When the run goes on elsewhere, it asks for that again.
             case _:
                 await self._write(*RECORDS[type(effect)](effect))
 

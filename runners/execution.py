@@ -55,8 +55,10 @@ class Execution:
 
         Raises `NotYet` when it has to wait.
         """
-        recorder = Recorder(self._database, self._run.id, self._run.fence)
-        await recorder.resume(self._run.last_seq)
+        limit = self._settings.output_limit_bytes
+        recorder = Recorder(self._database, self._run.id, self._run.fence, limit)
+        if self._run.last_seq:
+            await recorder.resume(self._run.last_seq, self._run.total_bytes)
         try:
             program = await self._program()
             process = await self._backend.spawn(self._spec(program))

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from typing import Any
 
 from db import output
 from db.engine import Database
-from db.output import Chunk
+from db.output import Chunk, Omission
 from db.types import Stream
 from runners.fence import written
 
@@ -25,19 +26,50 @@ class _Piece:
     at: datetime
 
 
+class Kept:
+    """Which chunks are kept of a run that prints too much: the first ones and the newest."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._half = limit_bytes // 2
+        self._head_bytes = 0
+        self._tail: deque[tuple[int, int]] = deque()
+        self._tail_bytes = 0
+
+    def add(self, seq: int, size: int) -> None:
+        """Keep the chunk with this number."""
+        if not self._tail and self._head_bytes + size <= self._half:
+            self._head_bytes += size
+        else:
+            self._tail.append((seq, size))
+            self._tail_bytes += size
+
+    def omit(self) -> Omission | None:
+        """Give up the oldest chunks behind the first ones, as far as there are too many."""
+        given_up = []
+        while self._tail_bytes > self._half:
+            given_up.append(self._tail.popleft())
+            self._tail_bytes -= given_up[-1][1]
+        if not given_up:
+            return None
+        return Omission(given_up[0][0], given_up[-1][0], sum(size for _, size in given_up))
+
+
 class Recorder:
     """Writes one run's output, as long as its fence holds.
 
-    What cannot be written is kept, and the process has to wait: nothing that it prints is lost.
+    What cannot be written waits, and the process with it: nothing that it prints is lost. Of more
+    than the limit the middle is left out, once whoever follows has had a chance to see it; all is
+    counted and hashed.
     """
 
-    def __init__(self, database: Database, run_id: str, fence: int) -> None:
+    def __init__(self, database: Database, run_id: str, fence: int, limit_bytes: int) -> None:
         self.last_seq = 0
         self.total_bytes = 0
+        self._kept = Kept(limit_bytes)
         self._database = database
         self._run_id = run_id
         self._fence = fence
-        self._hash = hashlib.sha256()
+        self._hash: hashlib._Hash | None = hashlib.sha256()
         self._pieces: list[_Piece] = []
         self._waiting_bytes = 0
         self._begun: dict[Stream, bytes] = {}
@@ -46,17 +78,23 @@ class Recorder:
         self._ended = False
 
     @property
-    def sha256(self) -> str:
-        """The hash of all recorded bytes, both streams, in the order of their numbers."""
-        return self._hash.hexdigest()
+    def sha256(self) -> str | None:
+        """The hash of all printed bytes, both streams, in the order of their numbers.
 
-    async def resume(self, last_seq: int) -> None:
+        None where the beginning is an earlier attempt's, of which not all is kept.
+        """
+        return self._hash.hexdigest() if self._hash else None
+
+    async def resume(self, last_seq: int, total_bytes: int) -> None:
         """Go on behind what an earlier attempt of this run has printed."""
-        while self.last_seq < last_seq:
-            for row in await self._database.rows(
-                output.after(self._run_id, self.last_seq, limit=64)
-            ):
+        while rows := await self._database.rows(
+            output.after(self._run_id, self.last_seq, limit=64)
+        ):
+            for row in rows:
                 self._count(row.seq, row.content)
+        if self.total_bytes != total_bytes:
+            self._hash = None
+        self.last_seq, self.total_bytes = last_seq, total_bytes
 
     async def record(self, pieces: AsyncIterator[tuple[str, bytes]]) -> None:
         """Record everything, until the output ends. Raises `Fenced`."""
@@ -115,13 +153,21 @@ class Recorder:
             self._count(self.last_seq + 1, content)
             chunks.append(Chunk(self.last_seq, piece.stream, content, piece.at))
         await written(
-            self._database, output.append, self._run_id, self._fence, self.total_bytes, chunks
+            self._database,
+            output.append,
+            self._run_id,
+            self._fence,
+            self.total_bytes,
+            chunks,
+            self._kept.omit(),
         )
 
     def _count(self, seq: int, content: Any) -> None:
         self.last_seq = seq
         self.total_bytes += len(content)
-        self._hash.update(content)
+        self._kept.add(seq, len(content))
+        if self._hash:
+            self._hash.update(content)
 
 
 def _whole(data: bytes) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Row
 
-from db import claims
+from db import approvals, claims
 from db.engine import Database
 from db.errors import DatabaseUnavailable
 from db.lifecycle import Ended, Outcome, Postponed, Released, Report
@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 1.0
 RESCUE_SECONDS = 5.0
+EXPIRE_SECONDS = 2.0
 SELF_FENCE_SECONDS = 15.0
 """Without a renewed lease for this long, our runs may be another worker's: we stop them."""
 LAST_WORDS_SECONDS = 5.0
@@ -58,7 +59,8 @@ class Worker:
         bus = self._database.bus
         beats = Loop("worker beats", bus, (f"worker:{self.id}",), claims.BEAT_SECONDS, self._beat)
         rescues = Loop("worker rescues", bus, (), RESCUE_SECONDS, self._rescue)
-        loops = (self._turns, beats, rescues)
+        expires = Loop("approvals expire", bus, (), EXPIRE_SECONDS, self._expire)
+        loops = (self._turns, beats, rescues, expires)
         self._put_off_fuse(asyncio.get_running_loop().time() + SELF_FENCE_SECONDS)
         for loop in loops:
             loop.start()
@@ -186,6 +188,11 @@ class Worker:
     async def _rescue(self) -> None:
         if rescued := await self._database.write(claims.rescue_expired):
             log.warning("runs of lost workers were rescued", count=rescued)
+
+    async def _expire(self) -> None:
+        """Whoever still waits for a permission may be another worker's run, or nobody's yet."""
+        if await self._database.rows(approvals.late().limit(1)):
+            await self._database.write(approvals.expire)
 
     async def _drain(self) -> None:
         """Let what runs come to its end, for a while; then stop it and hand it back."""

@@ -8,6 +8,7 @@ pytest_plugins = [
     "tests.fixtures.databases",
     "tests.fixtures.valkey",
     "tests.fixtures.server",
+    "tests.fixtures.agents",
 ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
-from db import dependencies, members
+from db import dependencies, members, sessions
 from db.errors import Problem
 from db.types import MemberRole
 from rest_compat.envelope import STATUS
@@ -103,14 +103,11 @@ async def test_resource_in_use(world: World) -> None:
 
 
 async def test_resource_limit_exceeded(world: World) -> None:
-    task_id = await world.the("task_id")
-    async with talking(world.server) as talk:
-        for _ in range(100):
-            other = await world.task_of("true")
-            await talk.ask("subscribe", channel="task_updates", task_id=other)
-        told = await talk.ask("subscribe", channel="task_updates", task_id=task_id)
+    world.client.headers.update(world.server.headers("viewer"))
+    for _ in range(sessions.MOST_ACTIVE):
+        await world.client.post("/api/sessions/", json={})
 
-    assert "RESOURCE_LIMIT_EXCEEDED" == told["data"]["code"]
+    assert "RESOURCE_LIMIT_EXCEEDED" == await refused(world, "POST", "/api/sessions/")
 
 
 async def test_task_not_found(world: World) -> None:

@@ -55,7 +55,7 @@ REST: list[tuple[str, str, Any, int, str, str | None]] = [
     ("POST", "/api/tasks/", {"title": "x", "project_id": "{project}", "assigned_to": "{unknown}"},
      422, FORMAT, "assigned_to"),
     ("POST", "/api/tasks/", {"title": "x", "project_id": "{project}", "metadata": {"a": "\0"}},
-     422, FORMAT, "metadata"),
+     422, FORMAT, "metadata.a"),
     ("GET", "/api/tasks/{unknown}", None, 404, "TASK_NOT_FOUND", None),
     ("GET", "/api/tasks/?status=done", None, 422, FORMAT, "status"),
     ("GET", "/api/tasks/?page_size=101", None, 422, INVALID, "page_size"),

@@ -23,7 +23,7 @@ COMMAND = f"seq 1 3000000 | head -c {SIZE}"
 async def test_20_mb_arrive_in_order_while_the_server_stays_small(
     database_url: str, tmp_path: Path
 ) -> None:
-    async with program(tmp_path, database_url) as server:
+    async with program(tmp_path, database_url, OUTPUT_LIMIT_BYTES=str(2 * SIZE)) as server:
         live, late = GraphqlSocket(server.url), GraphqlEvents(server.url)
         await live.sign_in("admin", PASSWORD)
         late.token = live.token

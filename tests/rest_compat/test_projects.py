@@ -32,10 +32,8 @@ async def test_list_answers_a_page(server: Served) -> None:
         query = "search=page&sort=name&order=asc&page_size=2&page=2"
         page = data_of(await client.get(f"/api/projects/?{query}"))
 
-    assert ["items", "total", "page", "page_size", "pages", "has_next", "has_previous"] == list(
-        page
-    )
     (project,) = page.pop("items")
+    page.pop("pagination")
     assert {
         "total": 3,
         "page": 2,
@@ -56,7 +54,7 @@ async def test_list_filters(server: Served) -> None:
         archived = await new_project(client, name="needles")
         await client.put(f"/api/projects/{archived['id']}", json={"status": "archived"})
         admin = server.user_ids["admin"]
-        path = f"/api/projects/?search=NEED&status=active,completed&created_by={admin}"
+        path = f"/api/projects/?search=name:NEED*&status=active,completed&created_by={admin}"
         found = data_of(await client.get(path))
         none = data_of(await client.get(path + "&created_before=2020-01-01T00:00:00Z"))
 

@@ -2,65 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from gql.transport.exceptions import TransportQueryError
 
 from runners import claude
-from tests.fixtures.agents import (
-    CANCEL,
-    INTERRUPT,
-    SEND,
-    Director,
-    director,
-    fake_claude,
-    printed,
-)
-from tests.fixtures.server import serving, settings_for
+from tests.fixtures.agents import CANCEL, INTERRUPT, SEND, Opening, details_of, printed
 from tests.runners.witness import witness
-
-PATIENCE_SECONDS = 60
-
-
-@dataclass
-class Office:
-    """A server whose `claude` behaves in some manner, somebody who uses it, and where it works."""
-
-    user: Director
-    workspaces: Path
-
-    def told(self) -> dict[str, Any]:
-        """With which options and environment the CLI was started last."""
-        (path,) = self.workspaces.glob("*/told")
-        told: dict[str, Any] = json.loads(path.read_text())
-        return told
-
-
-Opening = Callable[..., AbstractAsyncContextManager[Office]]
-
-
-@pytest.fixture
-def office(database_url: str, tmp_path: Path) -> Opening:
-    """Opens an office on one database, as often as it is called."""
-
-    @asynccontextmanager
-    async def opened(
-        manner: str, username: str = "developer", **settings: Any
-    ) -> AsyncIterator[Office]:
-        chosen = {"claude_command": fake_claude(tmp_path, manner), **settings}
-        data = tmp_path / "data"
-        async with (
-            asyncio.timeout(PATIENCE_SECONDS),
-            serving(settings_for(database_url, data, **chosen)) as served,
-        ):
-            yield Office(await director(served, username), data / "workspaces")
-
-    return opened
 
 
 async def test_a_task_without_a_command_is_carried_out_by_the_cli(office: Opening) -> None:
@@ -304,10 +253,3 @@ async def test_events_are_replayed_behind_a_cursor(office: Opening) -> None:
     ]
     assert live == again
     assert live[2:] == rest
-
-
-def details_of(refusal: TransportQueryError) -> dict[str, Any]:
-    """What the first error of an answer says in particular."""
-    assert refusal.errors
-    details: dict[str, Any] = refusal.errors[0]["extensions"]["details"]
-    return details

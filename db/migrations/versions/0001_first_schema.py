@@ -270,6 +270,7 @@ def upgrade() -> None:
         sa.Column("error_message", sa.Text(), nullable=True),
         sa.Column("last_seq", sa.Integer(), nullable=False),
         sa.Column("total_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("omitted_bytes", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=True),
         sa.Column("agent_session_id", sa.String(length=64), nullable=True),
         sa.Column("agent_model", sa.String(length=100), nullable=True),

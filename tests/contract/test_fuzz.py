@@ -1,0 +1,76 @@
+"""All that /openapi.json describes, asked for at random: no crash, no answer but those described.
+
+`make fuzz` asks much more: every phase, and so many cases of each operation as FUZZ says.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from asyncio.subprocess import PIPE, STDOUT
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from tests.fixtures.program import program
+from tests.fixtures.server import NO_TLS, PASSWORD
+
+SCHEMATHESIS = str(Path(sys.executable).with_name("schemathesis"))
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "unsupported_method",
+    "allow_header_conformance",
+    "ignored_auth",
+    "use_after_free",
+    "negative_data_rejection",
+)
+EACH = int(os.environ.get("FUZZ", "0"))
+MOST_SECONDS = 1800
+
+
+async def test_nothing_is_answered_that_is_not_described(database_url: str, tmp_path: Path) -> None:
+    # Commands that are made up here shall find nothing to run.
+    async with program(tmp_path, database_url, PATH=str(tmp_path / "nothing")) as server:
+        report = await fuzzed(server.url, await token(server.url), tmp_path)
+
+    cases = report["test_cases"]
+    assert report["operations"]["total"] == report["operations"]["tested"]
+    assert cases["generated"] > (2000 if EACH else 150)
+    assert [] == [line for line in server.said if "Traceback" in line]
+
+
+async def token(url: str) -> str:
+    credentials = {"username": "admin", "password": PASSWORD}
+    async with httpx2.AsyncClient(base_url=url, trust_env=False, verify=NO_TLS) as client:
+        response = await client.post("/api/auth/login", json=credentials)
+    return str(response.json()["data"]["access_token"])
+
+
+async def fuzzed(url: str, token: str, directory: Path) -> dict[str, Any]:
+    """The report of a run in which nothing was found; what was found fails the test."""
+    report = directory / "report.json"
+    process = await asyncio.create_subprocess_exec(
+        *(SCHEMATHESIS, "run", f"{url}/openapi.json", "--no-color", "--continue-on-failure"),
+        *("--header", f"Authorization: Bearer {token}"),
+        *("--checks", ",".join(CHECKS)),
+        *("--phases", "examples,coverage,fuzzing,stateful" if EACH else "fuzzing,stateful"),
+        *("--max-examples", str(EACH or 4)),
+        *([] if EACH else ["--generation-deterministic"]),
+        *("--generation-database", "none"),
+        *("--warnings", "off"),
+        *("--report", "json", "--report-json-path", str(report)),
+        cwd=directory,
+        stdout=PIPE,
+        stderr=STDOUT,
+    )
+    async with asyncio.timeout(MOST_SECONDS):
+        said, _ = await process.communicate()
+
+    assert 0 == process.returncode, said.decode()
+    found: dict[str, Any] = json.loads(report.read_text())
+    return found
