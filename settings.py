@@ -23,7 +23,7 @@ class Settings(BaseSettings):
     """`sqlite:///path` or `postgresql://…`; by default a SQLite file below `data_dir`."""
 
     redis_url: SecretStr | None = None
-    """`redis://…`: carries the bus between processes; none by default."""
+    """`redis://…`: carries the bus between processes and counts requests; none by default."""
 
     jwt_secret: SecretStr | None = None
     """Signs the access tokens; at least 32 bytes. Generated once below `data_dir` by default."""

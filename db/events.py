@@ -17,6 +17,7 @@ from db.tables import events, users
 
 START = "0-0"
 LARGEST_NUMBER = 2**63 - 1
+PROGRESSED = "task.progressed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,11 @@ def latest() -> Select[Any]:
     """The newest settled event's `tx` and `seq`."""
     newest_first = (events.c.tx.desc(), events.c.seq.desc())
     return select(events.c.tx, events.c.seq).where(settled()).order_by(*newest_first).limit(1)
+
+
+def is_of_history() -> ColumnElement[bool]:
+    """True of what a task's history tells: all that happened to it, but not every step."""
+    return and_(events.c.kind.like("task.%"), events.c.kind != PROGRESSED)
 
 
 def action_of(kind: str, data: Mapping[str, Any]) -> str:

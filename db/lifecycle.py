@@ -130,7 +130,7 @@ def record_progress(tx: Tx, run: Row[Any], percentage: int) -> None:
     task = tx.first(select(tasks).where(tasks.c.id == run.task_id))
     if task and task.status == TaskStatus.RUNNING and task.progress_percentage < percentage:
         values = {"progress_percentage": percentage}
-        _set_task(tx, "task.progressed", None, task, run.id, values)
+        _set_task(tx, events.PROGRESSED, None, task, run.id, values)
 
 
 def record(tx: Tx, reports: Sequence[Report]) -> set[str]:

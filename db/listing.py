@@ -241,4 +241,5 @@ def _seconds_postgresql(element: seconds_between, compiler: SQLCompiler, **kw: A
 @compiles(seconds_between, "sqlite")
 def _seconds_sqlite(element: seconds_between, compiler: SQLCompiler, **kw: Any) -> str:
     start, end = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"((julianday({end}) - julianday({start})) * 86400.0)"
+    # It counts days, to the millisecond.
+    return f"ROUND((julianday({end}) - julianday({start})) * 86400.0, 3)"

@@ -84,7 +84,10 @@ def _valid(actor: Actor, changes: Mapping[str, Any], most_usd: float | None) -> 
             case "mode":
                 found[field] = _mode(actor, value)
             case "allowed_tools":
-                found[field] = [_allowed(actor, field, rule) for rule in _rules(field, value)]
+                found[field] = [
+                    _allowed(actor, f"{field}.{place}", rule)
+                    for place, rule in enumerate(_rules(field, value))
+                ]
             case "denied_tools":
                 found[field] = [rule[0] for rule in _rules(field, value)]
             case "model":

@@ -40,6 +40,8 @@ from db.words import Document
 DEFAULT_MAX_TASKS = 1000
 DEFAULT_MAX_CONCURRENT_TASKS = 10
 DEFAULT_STORAGE_LIMIT = "1GB"
+LONGEST_TIMEOUT_SECONDS = 7 * 24 * 3600
+MOST_RETRIES = 20
 MOST_ACTIVITIES = 10
 NO_STATISTICS = {
     "total_tasks": 0,
@@ -113,7 +115,7 @@ def recent_activity(project_ids: Any) -> Select[Any]:
             events.actor_name(log.c.actor_id).label("user_name"),
             place.label("place"),
         )
-        .where(one_of(log.c.project_id, project_ids))
+        .where(one_of(log.c.project_id, project_ids), log.c.kind != events.PROGRESSED)
         .subquery()
     )
     latest = found.c.place <= MOST_ACTIVITIES
@@ -173,6 +175,23 @@ def change(tx: Tx, actor: Actor, project_id: str, changes: Mapping[str, Any]) ->
     if not values.keys().isdisjoint(("name", "description")):
         search.reindex(tx, project_id, _document({**project._asdict(), **values}))
     events.tell(tx, "project.updated", actor, project_id=project_id, data=_shown(values))
+
+
+def set_defaults(
+    tx: Tx, actor: Actor, project_id: str, retry_attempts: int | None, timeout: int | None
+) -> None:
+    """Set what tasks are executed with whose options say nothing else; null is nothing."""
+    actor.must(Permission.WRITE)
+    get_active(tx, actor, project_id)
+    if retry_attempts is not None:
+        whole_number("retry_attempts", retry_attempts, least=0, most=MOST_RETRIES)
+    if timeout is not None:
+        whole_number("timeout", timeout, least=1, most=LONGEST_TIMEOUT_SECONDS)
+    values = {"default_retry_attempts": retry_attempts, "default_timeout_seconds": timeout}
+    tx.execute(
+        update(projects).where(projects.c.id == project_id).values(**values, updated_at=tx.now)
+    )
+    events.tell(tx, "project.updated", actor, project_id=project_id, data=values)
 
 
 def remove(tx: Tx, actor: Actor, project_id: str) -> datetime:

@@ -27,8 +27,6 @@ HEAD_START = {
 }
 HIGHEST_PRIORITY = 100
 HEAD_START_PER_PRIORITY = timedelta(seconds=15)
-LONGEST_TIMEOUT_SECONDS = 7 * 24 * 3600
-MOST_RETRIES = 20
 RUNS_TO_ESTIMATE_BY = 50
 
 
@@ -193,7 +191,7 @@ def timeout(field: str, seconds: int | None) -> int | None:
     """A timeout within its bounds."""
     if seconds is None:
         return None
-    return whole_number(field, seconds, least=1, most=LONGEST_TIMEOUT_SECONDS)
+    return whole_number(field, seconds, least=1, most=projects.LONGEST_TIMEOUT_SECONDS)
 
 
 def _wait_behind(tx: Tx, ahead: int) -> timedelta:

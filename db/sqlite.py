@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 MOST_UNITS_PER_COMMIT = 256
 READING_THREADS = 4
+SEARCHES = " MATCH "
 QUICK_STEPS = 200_000
 """Steps of SQLite's machine, some milliseconds: what takes more leaves the event loop."""
 
@@ -81,7 +82,9 @@ class SqliteDatabase(Database):
     async def read(self, reading: Callable[[], Reading[T]]) -> T:
         """Read within the event loop what is quickly read, as most is; the rest in a thread."""
         try:
-            return _carried_out(self._quick, reading())
+            return _carried_out(self._quick, reading(), is_quick=True)
+        except _TakesLong:
+            pass
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
                 raise _explained(error) from error
@@ -186,12 +189,20 @@ def _answer(loop: asyncio.AbstractEventLoop, batch: list[_Pending]) -> None:
             pending.future.set_result(pending.result)
 
 
-def _carried_out(connection: sqlite3.Connection, reading: Reading[T]) -> T:
-    """Drive a reading over one snapshot of the database."""
+class _TakesLong(Exception):
+    """A statement is a search, whose steps SQLite does not count: no search is quick."""
+
+
+def _carried_out(
+    connection: sqlite3.Connection, reading: Reading[T], *, is_quick: bool = False
+) -> T:
+    """Drive a reading over one snapshot of the database. A quick one raises `_TakesLong`."""
     connection.execute("BEGIN")
     try:
         fetch = next(reading)
         while True:
+            if is_quick and SEARCHES in fetch.sql:
+                raise _TakesLong
             fetch = reading.send(connection.execute(*fetch).fetchall())
     except StopIteration as end:
         result: T = end.value

@@ -30,7 +30,9 @@ from db.types import (
     Json,
     Lane,
     MemberRole,
+    Missed,
     NotificationLevel,
+    Overlap,
     ProjectStatus,
     Role,
     RunnerName,
@@ -106,6 +108,9 @@ projects = Table(
     Column("max_tasks", Integer, nullable=False),
     Column("max_concurrent_tasks", Integer, nullable=False),
     Column("storage_limit", String(32), nullable=False),
+    # What its tasks are executed with, where nothing else is said.
+    Column("default_retry_attempts", Integer),
+    Column("default_timeout_seconds", Integer),
     _refers("created_by", "users.id", required=True),
     _at("created_at", required=True),
     _at("updated_at", required=True),
@@ -138,12 +143,15 @@ tasks = Table(
     _refers("created_by", "users.id", required=True),
     Column("tags", Json, nullable=False),
     Column("metadata", Json, nullable=False),
+    # As long as it is to start by itself, once all that it waits for has completed.
+    Column("auto_start", Boolean, nullable=False, server_default=false()),
     _at("created_at", required=True),
     _at("updated_at", required=True),
     _at("started_at"),
     _at("completed_at"),
     _at("deleted_at"),
     CheckConstraint("progress_percentage BETWEEN 0 AND 100", name="progress"),
+    _partial("ix_tasks_auto_start", "auto_start", "id"),
     Index(None, "created_at", "id"),
     Index(None, "project_id", "created_at", "id"),
     Index(None, "project_id", "status"),
@@ -278,6 +286,32 @@ chunks = Table(
     # Bytes, not text: nothing that a process prints is lost, whatever its encoding.
     Column("content", Bytes, nullable=False),
     _at("at", required=True),
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _refers("project_id", "projects.id", required=True),
+    _refers("task_id", "tasks.id", required=True),
+    _refers("created_by", "users.id", required=True),
+    Column("cron", String(100), nullable=False),
+    Column("time_zone", String(64), nullable=False),
+    *_word("overlap", Overlap),
+    *_word("missed", Missed),
+    *_word("lane", Lane),
+    Column("options", Json, nullable=False),
+    _at("created_at", required=True),
+    _at("updated_at", required=True),
+    _at("paused_at"),
+    _at("next_at"),
+    # Since when an execution is due that waits for the last one to end.
+    _at("owed_at"),
+    _at("last_at"),
+    Index(None, "task_id"),
+    Index(None, "project_id", "created_at", "id"),
+    _partial("ix_schedules_due", "paused_at IS NULL", "next_at"),
+    _partial("ix_schedules_owed", "owed_at IS NOT NULL", "owed_at"),
 )
 
 lanes = Table(

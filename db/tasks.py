@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, select, update
 
-from db import agents, events, lifecycle, projects, runs, search
+from db import agents, events, lifecycle, projects, runs, search, terms
 from db.actors import Actor
 from db.engine import Tx
 from db.errors import (
@@ -141,7 +141,7 @@ def execute(
 ) -> str:
     """Put a task into its lane; returns the id of its run.
 
-    Options: `timeout` (seconds), `retry_attempts`, `runner`. Raises `TaskAlreadyRunning`,
+    Options: `timeout` and `retry_delay` (seconds), `retry_attempts`, `runner`. Raises `TaskAlreadyRunning`,
     `TaskDependencyNotMet`.
     """
     actor.must(Permission.EXECUTE)
@@ -200,14 +200,8 @@ def _enqueue(tx: Tx, actor: Actor, task: Row[Any], lane: Lane, options: Mapping[
     runner = RunnerName(options.get("runner") or ("shell" if command else "claude"))
     if runner is RunnerName.SHELL and not (isinstance(command, str) and command.strip()):
         raise Invalid("metadata.command", "The shell runner needs a command")
-    retries = whole_number(
-        "options.retry_attempts",
-        options.get("retry_attempts") or 0,
-        least=0,
-        most=runs.MOST_RETRIES,
-    )
+    agreed = terms.agreed(tx, task.id, task.project_id, options)
     session = agents.session_for(tx, task, options) if runner is RunnerName.CLAUDE else None
-    earlier = lifecycle.last_run(tx, task.id)
     run_id = runs.enqueue(
         tx,
         actor,
@@ -217,9 +211,9 @@ def _enqueue(tx: Tx, actor: Actor, task: Row[Any], lane: Lane, options: Mapping[
         priority=task.priority,
         task_id=task.id,
         project_id=task.project_id,
-        timeout_seconds=runs.timeout("options.timeout", options.get("timeout")),
-        max_attempts=retries + 1,
-        number=earlier.number + 1 if earlier else 1,
+        timeout_seconds=agreed.timeout_seconds,
+        max_attempts=agreed.max_attempts,
+        number=agreed.number,
         options=options,
         agent_session_id=session,
     )
@@ -373,4 +367,5 @@ CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "estimated_duration": _duration,
     "tags": _tags,
     "metadata": json_object,
+    "auto_start": lambda _field, value: bool(value),
 }

@@ -23,6 +23,10 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime
     cache_ok = True
 
+    @property
+    def python_type(self) -> type[datetime]:
+        return datetime
+
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         if dialect.name == "sqlite":
             return dialect.type_descriptor(String(27))
@@ -101,6 +105,21 @@ class Lane(StrEnum):
     HIGH = "high"
     NORMAL = "normal"
     LOW = "low"
+
+
+class Overlap(StrEnum):
+    """What a schedule does when its task is still queued or running."""
+
+    SKIP = "skip"
+    QUEUE = "queue"
+    REPLACE = "replace"
+
+
+class Missed(StrEnum):
+    """What a schedule does about times at which nobody was there to keep it."""
+
+    SKIP = "skip"
+    RUN_ONCE = "run_once"
 
 
 class RunnerName(StrEnum):

@@ -157,6 +157,24 @@ class ProjectMutation:
         Project,
         projects.LISTING,
         can(Permission.WRITE),
+        "Set what tasks of a project are executed with, where their options say nothing else.",
+    )
+    async def set_execution_defaults(
+        self,
+        info: Info,
+        id: strawberry.ID,
+        retry_attempts: int | None = None,
+        timeout: int | None = None,
+    ) -> str:
+        await info.context.write(
+            projects.set_defaults, info.context.signed_in, id, retry_attempts, timeout
+        )
+        return id
+
+    @changes(
+        Project,
+        projects.LISTING,
+        can(Permission.WRITE),
         "Copy a project: its settings with its limits, and its tasks as if they were new.",
     )
     async def clone_project(

@@ -66,6 +66,9 @@ class CreateTaskInput:
     metadata: Json | None = strawberry.field(
         default=None, description="Free-form; `command` makes it a task for the shell runner."
     )
+    auto_start: bool | None = strawberry.field(
+        default=None, description="Let it start by itself once all it waits for has completed."
+    )
 
 
 @strawberry.input(description="What changes about a task: only what is given.")
@@ -79,6 +82,7 @@ class UpdateTaskInput:
     assigned_to: strawberry.Maybe[strawberry.ID | None]
     tags: strawberry.Maybe[list[str] | None]
     metadata: strawberry.Maybe[Json | None]
+    auto_start: strawberry.Maybe[bool | None]
 
 
 @strawberry.input(description="How a task is executed.")
@@ -88,6 +92,10 @@ class ExecuteOptions:
     )
     retry_attempts: int | None = strawberry.field(
         default=None, description="How often it is tried again when it fails."
+    )
+    retry_delay: float | None = strawberry.field(
+        default=None,
+        description="Seconds before it is tried again, by default 1; twice as long each time.",
     )
     runner: RunnerName | None = strawberry.field(
         default=None, description="By default the shell for `metadata.command`, else Claude."

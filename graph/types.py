@@ -133,6 +133,18 @@ class ResourceLimits:
     storage_limit: str = column(projects_table.c.storage_limit, "For information: `1GB`.")
 
 
+@noun(projects_table)
+class ExecutionDefaults:
+    """What tasks are executed with, where their options say nothing else."""
+
+    retry_attempts: int | None = column(
+        projects_table.c.default_retry_attempts, "How often a failed one is tried again."
+    )
+    timeout: int | None = column(
+        projects_table.c.default_timeout_seconds, "Seconds after which it has failed."
+    )
+
+
 @noun(None)
 class Activity:
     """Something that happened in a project lately."""
@@ -167,6 +179,9 @@ class Project:
     updated_at: DateTime = column(projects_table.c.updated_at, "When it last changed.")
     settings: Json = column(projects_table.c.settings, "Free-form settings.")
     resource_limits: ResourceLimits = part("ResourceLimits", "What it may take.")
+    execution_defaults: ExecutionDefaults = part(
+        "ExecutionDefaults", "What its tasks are executed with."
+    )
     statistics: ProjectStatistics = single(
         "ProjectStatistics",
         projects.statistics,
@@ -361,6 +376,9 @@ class Task:
     metadata: Json = column(
         tasks.c["metadata"], "Free-form; `command` makes it a task for the shell runner."
     )
+    auto_start: bool = column(
+        tasks.c.auto_start, "Whether it will start by itself once all it waits for has completed."
+    )
     dependencies: list[TaskDependency] = to_many(
         "TaskDependency",
         lambda ids: (
@@ -377,7 +395,7 @@ class Task:
         lambda ids: (
             NOUNS["TaskEvent"]
             .select()
-            .where(one_of(events.c.task_id, ids), events.c.kind.like("task.%"))
+            .where(one_of(events.c.task_id, ids), log.is_of_history())
             .order_by(events.c.tx, events.c.seq)
         ),
         "task_id",

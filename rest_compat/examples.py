@@ -15,6 +15,7 @@ EXAMPLES: Mapping[str, Any] = {
     "exit_code": 0,
     "expires_in": 3600,
     "full_name": "John Doe",
+    "input": {"theme": "light", "language": "en", "timezone": "America/New_York"},
     "max_concurrent_tasks": 5,
     "max_tasks": 500,
     "message": "Task deleted successfully",

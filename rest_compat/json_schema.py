@@ -52,6 +52,8 @@ _LEAVES: Mapping[str, Schema] = {
     "JSON": {"examples": [{}]},
 }
 
+_KINDS = {"string": str, "integer": int, "number": int | float, "boolean": bool}
+
 
 def of_request(schema: GraphQLSchema, prepared: Prepared) -> Schema:
     """An object of the words that a request may say: the operation's variables.
@@ -236,7 +238,9 @@ def _leaf(type_: Any, name: str) -> Schema:
         enum = {"type": "string", "enum": values, "examples": values[:1]}
         return _described(enum, type_.description)
     leaf = _LEAVES.get(type_.name, {})
-    example = EXAMPLES.get(name, leaf.get("examples", [name])[0])
+    example = EXAMPLES.get(name)
+    if not isinstance(example, _KINDS.get(leaf.get("type", ""), object)) or example is None:
+        example = leaf.get("examples", [name])[0]
     meaning = None if is_specified_scalar_type(type_) else type_.description
     return _described({**leaf, "examples": [example]}, meaning)
 

@@ -26,7 +26,7 @@ from rest_compat.json_schema import (
     without_null,
 )
 from rest_compat.routes import TABLE, Row
-from rest_compat.variables import HERE
+from rest_compat.variables import HERE, INPUT
 
 STATIC = Path(__file__).parent / "static"
 BEARER = "bearer"
@@ -161,10 +161,15 @@ def _parameter(place: str, name: str, words: Schema) -> dict[str, Any]:
     }
     if "description" in described:
         parameter["description"] = described["description"]
+    if place == "query":
+        parameter["allowEmptyValue"] = True
     return parameter | ({"explode": False} if described.get("type") == "array" else {})
 
 
 def _body(names: list[str], words: Schema) -> dict[str, Any]:
+    if names == [INPUT]:
+        free = {**words["properties"][INPUT], "type": "object"}
+        return {"required": False, "content": _json_content(free)}
     required = [name for name in words["required"] if name in names]
     body = object_of({name: words["properties"][name] for name in names}, required)
     return {"required": bool(required), "content": _json_content(body)}

@@ -242,9 +242,11 @@ def _failure(result: Mapping[str, Any]) -> Verdict | None:
             message = result.get("result") or "The API answered with an error"
             return Verdict(EXECUTION_FAILED, clipped(message, LONGEST_ERROR), may_retry=passing)
         case "error_max_budget_usd":
-            return Verdict("PROJECT_LIMIT_EXCEEDED", "The budget of the run is spent", False)
+            message = f"The run has spent its budget: {errors}"
+            return Verdict(BudgetSpent.code, message, may_retry=False)
         case "error_max_turns":
-            return Verdict(EXECUTION_FAILED, "The run took all the turns that it may", False)
+            message = f"The run has taken all its turns: {errors}"
+            return Verdict(EXECUTION_FAILED, message, may_retry=False)
         case _ if NO_CONVERSATION in errors:
             return Verdict(EXECUTION_FAILED, clipped(errors, LONGEST_ERROR), lost_its_session=True)
         case subtype:

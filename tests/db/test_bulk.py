@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from db import bulk, tasks
+from db import bulk, projects, search, tasks
 from db.bulk import BulkOperation
 from db.engine import Database
 from db.errors import InsufficientPermissions, Invalid, RequiredField
@@ -93,7 +93,7 @@ async def test_a_failed_item_leaves_nothing_behind(
         if task_id == first:
             raise Invalid("tags", "Too late: the tags are written already")
 
-    monkeypatch.setattr(tasks.search, "reindex", reindexed)
+    monkeypatch.setattr(search, "reindex", reindexed)
     outcome = await database.write(
         bulk.apply, ann, BulkOperation.ADD_TAGS, [first, second], {"tags": ["new"]}
     )
@@ -145,4 +145,4 @@ async def test_a_viewer_changes_nothing(database: Database) -> None:
 
 def _archive(tx: Any, actor: Any, task_id: str) -> None:
     task = tasks.get(tx, actor, task_id)
-    tasks.projects.change(tx, actor, task.project_id, {"status": "archived"})
+    projects.change(tx, actor, task.project_id, {"status": "archived"})

@@ -15,13 +15,14 @@ from db import claims
 from db.actors import Actor
 from db.clock import from_now
 from db.engine import Database, Tx
+from db.errors import DatabaseUnavailable
 from db.lifecycle import Ended, Outcome
 from db.tables import lanes, runs, task_dependencies, tasks
 from db.types import Lane, ProjectStatus, RunStatus
 from tests.db import queues
 
 CLAIMERS = 8
-ROUNDS = int(os.environ.get("CLAIM_ROUNDS", "80"))
+ROUNDS = int(os.environ.get("CLAIM_ROUNDS", "50"))
 """Turns of each claimer; 500 make 4,000 in all."""
 LIMITS = (1, 1, 2, 2, 3, 3, 4, 5)
 TASKS_OF_A_PROJECT = 12
@@ -173,7 +174,7 @@ async def claim_for_a_while(
     for _ in range(ROUNDS):
         ending = chance.sample(held, chance.randint(0, len(held)))
         most = chance.randint(1, MOST_AT_ONCE)
-        turn, claimed = await database.write(one_turn, world, worker, ending, most, chance)
+        turn, claimed = await written(database, one_turn, world, worker, ending, most, chance)
         world.turns.append(turn)
         held = [run for run in held if run not in ending] + list(claimed)
 
@@ -200,7 +201,7 @@ async def pause_for_a_while(database: Database, world: World, chance: random.Ran
     """Pause and resume lanes meanwhile; in the end none is paused."""
     for paused in (True, False) * (ROUNDS // 8):
         for lane in chance.sample(list(Lane), 2):
-            world.turns.append(await database.write(set_paused, world, lane, paused))
+            world.turns.append(await written(database, set_paused, world, lane, paused))
         await asyncio.sleep(chance.uniform(0, 0.05))
 
 
@@ -210,6 +211,15 @@ def set_paused(tx: Tx, world: World, lane: Lane, paused: bool) -> Turn:
     at = tx.now if paused else None
     tx.execute(update(lanes).where(lanes.c.name == lane).values(paused_at=at))
     return Turn(next(world.numbers), paused={lane: paused})
+
+
+async def written(database: Database, unit: Any, *args: Any) -> Any:
+    """What the unit returns; SQLite's lock is not fair, and may keep one out for long."""
+    while True:
+        try:
+            return await database.write(unit, *args)
+        except DatabaseUnavailable:
+            continue
 
 
 def enqueued(

@@ -1,6 +1,7 @@
 """What tasks wait for."""
 
 import asyncio
+import itertools
 
 import pytest
 from sqlalchemy import select
@@ -21,7 +22,7 @@ async def _chain(database: Database, length: int) -> tuple[Actor, str, list[str]
     ann = await record.person(database)
     project_id = await record.project(database, ann)
     ids = [await record.task(database, ann, project_id) for _ in range(length)]
-    for earlier, later in zip(ids, ids[1:], strict=False):
+    for earlier, later in itertools.pairwise(ids):
         await database.write(dependencies.add, ann, later, earlier)
     return ann, project_id, ids
 

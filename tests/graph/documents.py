@@ -6,35 +6,30 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
     GraphQLArgument,
-    GraphQLEnumType,
     GraphQLField,
     GraphQLInputObjectType,
     GraphQLInterfaceType,
-    GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLSchema,
     GraphQLUnionType,
+    InlineFragmentNode,
+    SelectionSetNode,
     Undefined,
     get_named_type,
     get_nullable_type,
     is_leaf_type,
 )
 from hypothesis import strategies as st
-from sqlalchemy import Column
 
-from db import tables
-from db.listing import Listing, Order
 from graph.execution import Prepared
-from graph.nouns import NOUNS, SOURCE
 from graph.roots import Changed, Got, Listed
-from tests.graph.world import ROWS, id_of
+from tests.graph.values import WORDS, Words, is_required, literal, pools_of, source_of, values_of
 
 DEEPEST = 4
-NOT_REPEATABLE = {"RUNNING"}
-"""A task that is set to running has a duration that depends on when it is looked at."""
-
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 
@@ -63,12 +58,43 @@ def mutations(schema: GraphQLSchema) -> st.SearchStrategy[Request]:
 
 def variables_of(prepared: Prepared) -> st.SearchStrategy[Mapping[str, Any]]:
     """Values for the variables of a document of ours."""
-    required, optional = {}, {}
-    for name, variable in prepared.variables.items():
-        is_required = isinstance(variable.type, GraphQLNonNull) and not variable.has_default
-        values = _values(variable.type, name, WORDS)
-        (required if is_required else optional)[name] = values
+    values = {
+        name: values_of(variable.type, name, WORDS) for name, variable in prepared.variables.items()
+    }
+    required = {
+        name: values[name]
+        for name, variable in prepared.variables.items()
+        if isinstance(variable.type, GraphQLNonNull) and not variable.has_default
+    }
+    optional = {name: value for name, value in values.items() if name not in required}
     return st.fixed_dictionaries(required, optional=optional)
+
+
+def is_declared(schema: GraphQLSchema, prepared: Prepared) -> bool:
+    """Whether all that stands at the root is declared for plans."""
+    root = schema.get_root_type(prepared.type)
+    assert root
+
+    def declared(selections: SelectionSetNode) -> bool:
+        return all(
+            source_of(root.fields.get(selection.name.value)) is not None
+            if isinstance(selection, FieldNode)
+            else declared(_below(prepared, selection))
+            for selection in selections.selections
+        )
+
+    return declared(prepared.operation.selection_set)
+
+
+def _below(prepared: Prepared, selection: Any) -> SelectionSetNode:
+    if isinstance(selection, InlineFragmentNode):
+        return selection.selection_set
+    return next(
+        definition.selection_set
+        for definition in prepared.document.definitions
+        if isinstance(definition, FragmentDefinitionNode)
+        and definition.name.value == selection.name.value
+    )
 
 
 def _requests(
@@ -91,12 +117,7 @@ def _requests(
 
 
 def _sourced(root: GraphQLObjectType, kind: Any) -> list[str]:
-    return [name for name, field in root.fields.items() if isinstance(_source(field), kind)]
-
-
-def _source(field: GraphQLField) -> Any:
-    definition = field.extensions.get("strawberry-definition")
-    return definition.metadata.get(SOURCE) if definition else None
+    return [name for name, field in root.fields.items() if isinstance(source_of(field), kind)]
 
 
 @dataclass
@@ -132,11 +153,11 @@ class _Writer:
             for name, field in type_.fields.items()
             if depth < DEEPEST or is_leaf_type(get_named_type(field.type))
         ]
-        chosen = self.draw(st.lists(st.sampled_from([*names, "__typename"]), min_size=1, max_size=6))
-        return " { " + " ".join(self.field(type_, name, depth) for name in chosen) + " }"
+        some = st.lists(st.sampled_from([*names, "__typename"]), min_size=1, max_size=6)
+        return f" {{ {' '.join(self.field(type_, name, depth) for name in self.draw(some))} }}"
 
     def _alias(self, name: str) -> str:
-        return self.draw(st.sampled_from(("", "", "", f"other_{name}: ")))
+        return str(self.draw(st.sampled_from(("", "", "", f"other_{name}: "))))
 
     def _dressed(self, parent: GraphQLObjectType, text: str) -> str:
         match self.draw(st.integers(0, 15)):
@@ -161,7 +182,7 @@ class _Writer:
         return f" @{word}(if: {self._variable('Boolean!', given)})"
 
     def _arguments(self, name: str, found: GraphQLField) -> str:
-        pools = _pools(name, found)
+        pools = pools_of(found)
         if "sort" in found.args:
             by = self.draw(st.sampled_from(sorted(pools.cursors)))
             pools.words["after"] = pools.words["before"] = pools.cursors[by]
@@ -169,11 +190,11 @@ class _Writer:
         given = {
             argument: self._argument(argument, wanted, pools.words)
             for argument, wanted in found.args.items()
-            if _is_required(wanted) or argument == "sort" or not self.draw(st.integers(0, 2))
+            if is_required(wanted) or argument == "sort" or not self.draw(st.integers(0, 2))
         }
         return f"({', '.join(f'{key}: {text}' for key, text in given.items())})" if given else ""
 
-    def _argument(self, name: str, wanted: GraphQLArgument, words: "Words") -> str:
+    def _argument(self, name: str, wanted: GraphQLArgument, words: Words) -> str:
         """A literal, a variable, or a literal that has variables in it."""
         if not self.draw(st.integers(0, 2)):
             return self._given(wanted, name, words)
@@ -182,26 +203,26 @@ class _Writer:
             fields = {
                 name: self._argument(name, wanted, words)
                 for name, wanted in type_.fields.items()
-                if _is_required(wanted) or not self.draw(st.integers(0, 3))
+                if is_required(wanted) or not self.draw(st.integers(0, 3))
             }
             return f"{{ {', '.join(f'{key}: {text}' for key, text in fields.items())} }}"
-        return _literal(wanted.type, self.draw(_values(wanted.type, name, words)))
+        return literal(wanted.type, self.draw(values_of(wanted.type, name, words)))
 
-    def _given(self, wanted: Any, name: str, words: "Words") -> str:
+    def _given(self, wanted: Any, name: str, words: Words) -> str:
         """A variable with a value, or with a default, or without either where that may be."""
         type_ = wanted.type
         has_default = wanted.default_value is not Undefined
         if has_default and self.draw(st.booleans()):
             type_ = get_nullable_type(type_)
-        value = self.draw(_values(type_, name, words))
+        value = self.draw(values_of(type_, name, words))
         if isinstance(type_, GraphQLNonNull):
             return self._variable(str(type_), value)
         match self.draw(st.integers(0, 3)):
             case 0:
                 return self._variable(str(type_))
             case 1:
-                default = self.draw(_values(get_nullable_type(type_), name, words))
-                return self._variable(f"{type_} = {_literal(type_, default)}")
+                default = self.draw(values_of(get_nullable_type(type_), name, words))
+                return self._variable(f"{type_} = {literal(type_, default)}")
             case _:
                 return self._variable(str(type_), value)
 
@@ -215,147 +236,3 @@ class _Writer:
     def _number(self) -> int:
         self.written += 1
         return self.written
-
-
-Words = dict[str, Sequence[Any]]
-
-
-@dataclass(frozen=True)
-class _Pools:
-    """What an argument may be, by its name; cursors and their sort, by the words of the record."""
-
-    words: Words
-    cursors: Mapping[str, list[str]]
-    sorts: Mapping[str, str]
-
-
-def _pools(name: str, found: GraphQLField) -> _Pools:
-    source = _source(found)
-    words = dict(WORDS)
-    match source:
-        case Got(noun=noun) | Changed(noun=noun):
-            words["id"] = _ids(NOUNS[noun].table)
-            return _Pools(words, {}, {})
-        case Listed(lists=lists):
-            cursors = _cursors(lists.listing)
-            words["after"] = words["before"] = cursors[lists.listing.default_order]
-            enum = get_named_type(found.args["sort"].type) if "sort" in found.args else None
-            assert enum is None or isinstance(enum, GraphQLEnumType)
-            sorts = {str(value.value): key for key, value in enum.values.items()} if enum else {}
-            return _Pools(words, {by: cursors[by] for by in sorts if by in cursors}, sorts)
-        case _:
-            return _Pools(words, {}, {})
-
-
-def _cursors(listing: Listing) -> dict[str, list[str]]:
-    """Cursors of a few rows in each order, by what the order is called; and some that are wrong."""
-    wrong = ["", "no cursor", "W10="]
-    return {
-        by: [
-            listing.cursor(Order(by), row[column.name], row["id"])
-            for row in ROWS.get(listing.table, [])[::4]
-        ]
-        + wrong
-        for by, column in listing.orders.items()
-        if isinstance(column, Column)
-    }
-
-
-def _ids(table: Any) -> list[str]:
-    """The ids of a table, hidden and deleted rows among them, and two that nobody has."""
-    return [*(row["id"] for row in ROWS.get(table, ())), id_of("task", 999)]
-
-
-WORDS: Words = {
-    "project_id": _ids(tables.projects),
-    "task_id": _ids(tables.tasks),
-    "assigned_to": _ids(tables.users),
-    "created_by": _ids(tables.users),
-    "user_id": _ids(tables.users),
-    "run_id": _ids(tables.runs),
-    "command_id": _ids(tables.runs),
-    "session_id": _ids(tables.sessions),
-    "first": [5, 1, 2, 3, 10, 20, 100, 0],
-    "last": [5, 1, 2, 3, 10, 20, 100, 101],
-    "page": [1, 1, 2, 3, 1000, 0],
-    "page_size": [5, 1, 2, 10, 20, 100, 0],
-    "priority": [0, 10, 20, 100, 101, -1],
-    "search": ["alpha", "ÄPFEL", "%", "_", "/", "'", "t", ""],
-    "tags": ["red", "größe", "a,b", "", "x"],
-    "max_tasks": [1, 1000, 0],
-    "max_concurrent_tasks": [1, 1000, 0],
-}
-SCALARS: Mapping[str, Sequence[Any]] = {
-    "ID": _ids(tables.tasks),
-    "String": ["", "a", 'wörds "of" \\ all\n kinds \u2028 \U0001f600', "x" * 501, "50%"],
-    "Int": [0, 1, 2, 50, 100, 2**31 - 1, -1],
-    "BigInt": [0, 2**40],
-    "Float": [0, 0.5, 1e300],
-    "Boolean": [True, False],
-    "DateTime": ["2026-01-31T12:03:00Z", "2026-01-31T13:02:00+01:00", "2026-01-31T12:05:00.1Z"],
-    "Duration": ["00:00:00", "01:30:00", "999:59:59", "9999:00:00"],
-    "JSON": [{}, {"command": "true"}, {"a": [1, 2.5, None, {"b": "€"}]}, [], "text", 1.0],
-}
-
-
-def _values(type_: Any, name: str, words: Words) -> st.SearchStrategy[Any]:
-    """Values of an input type, as JSON has them."""
-    if isinstance(type_, GraphQLNonNull):
-        return _present(type_.of_type, name, words)
-    return st.integers(0, 9).flatmap(
-        lambda chance: _present(type_, name, words) if chance else st.none()
-    )
-
-
-def _present(type_: Any, name: str, words: Words) -> st.SearchStrategy[Any]:
-    snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
-    match type_:
-        case GraphQLList():
-            item = _present(get_nullable_type(type_.of_type), name, words)
-            # A single value stands for a list of one.
-            return st.one_of(st.lists(item, max_size=3), item)
-        case GraphQLInputObjectType():
-            return st.fixed_dictionaries(
-                {
-                    key: _values(wanted.type, key, words)
-                    for key, wanted in type_.fields.items()
-                    if _is_required(wanted)
-                },
-                optional={
-                    key: _values(wanted.type, key, words)
-                    for key, wanted in type_.fields.items()
-                    if not _is_required(wanted)
-                },
-            )
-        case GraphQLEnumType():
-            names = [key for key in type_.values if key.upper() not in NOT_REPEATABLE]
-            return st.sampled_from(words.get("sort", names) if name == "sort" else names)
-        case _:
-            return st.sampled_from(words.get(snake) or SCALARS[type_.name])
-
-
-def _is_required(wanted: Any) -> bool:
-    return isinstance(wanted.type, GraphQLNonNull) and wanted.default_value is Undefined
-
-
-def _literal(type_: Any, value: Any) -> str:
-    type_ = get_nullable_type(type_)
-    match type_, value:
-        case _, None:
-            return "null"
-        case GraphQLList(), list():
-            return f"[{', '.join(_literal(type_.of_type, item) for item in value)}]"
-        case GraphQLList(), _:
-            return _literal(type_.of_type, value)
-        case GraphQLEnumType(), _:
-            return str(value)
-        case GraphQLInputObjectType(), _:
-            texts = (f"{key}: {_literal(type_.fields[key].type, one)}" for key, one in value.items())
-            return f"{{ {', '.join(texts)} }}"
-        case _, dict():
-            texts = (f"{key}: {_literal(type_, one)}" for key, one in value.items())
-            return f"{{ {', '.join(texts)} }}"
-        case _, list():
-            return f"[{', '.join(_literal(type_, one) for one in value)}]"
-        case _:
-            return json.dumps(value, ensure_ascii=False)

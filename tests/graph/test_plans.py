@@ -1,6 +1,6 @@
 """Plans answer as the reference executor does: whatever is asked, by whomever, of either database.
 
-`PLAN_EXAMPLES=20000` has hypothesis write as many documents a database, other ones each time.
+`PLAN_EXAMPLES=20000` has hypothesis write that many examples, other ones each time.
 """
 
 import os
@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 import graph.runs
 from db.actors import Actor
-from graph.execution import Executor, Prepared
+from graph.execution import Prepared
 from graph.schema import graphql_schema, rest_executor, rest_schema
 from graph.services import Services
 from rest_compat import documents
 from tests.fixtures.databases import Maker
-from tests.graph.documents import Request, mutations, queries, variables_of
+from tests.graph.documents import is_declared, mutations, queries, variables_of
 from tests.graph.executors import (
     SURFACES,
     Surface,
@@ -34,22 +34,31 @@ from tests.graph.executors import (
 )
 from tests.graph.world import ACTORS
 
-DOCUMENTS = int(os.environ.get("PLAN_EXAMPLES", "120"))
-OPERATIONS = documents.load(rest_executor())
+EXAMPLES = int(os.environ.get("PLAN_EXAMPLES", "1500"))
+A_DATABASE = EXAMPLES // 2
 SCHEMAS = {"graphql": graphql_schema()._schema, "rest": rest_schema()._schema}
+OPERATIONS = documents.load(rest_executor())
+READS = [
+    name
+    for name, operation in OPERATIONS.items()
+    if operation.type is OperationType.QUERY and is_declared(SCHEMAS["rest"], operation)
+]
 
-surfaces = st.sampled_from(SURFACES)
-actors = st.sampled_from(sorted(ACTORS))
+# An error at the root leaves resolvers behind that graphql-core has called and not awaited.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 def examples(count: int, **others: Any) -> settings:
     return settings(
-        max_examples=count,
-        **others,
+        max_examples=max(count, 1),
         derandomize="PLAN_EXAMPLES" not in os.environ,
         database=None,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        **others,
     )
 
 
@@ -70,19 +79,16 @@ async def twins(
     with pytest.MonkeyPatch.context() as patch:
         # Nothing carries runs out here: there is nothing to wait for.
         patch.setattr(graph.runs, "WAIT_FOR_START_SECONDS", 0)
-        async with (
-            recorded(make_database, first) as one,
-            recorded(make_database, second) as other,
-        ):
+        async with recorded(make_database, first) as one, recorded(make_database, second) as other:
             yield one, other
 
 
-@examples(DOCUMENTS)
+@examples(A_DATABASE * 8 // 10 // len(ACTORS))
 @given(st.data())
 async def test_plan_agrees_with_the_reference_on_generated_queries(
     services: Services, data: st.DataObject
 ) -> None:
-    surface = data.draw(surfaces)
+    surface = data.draw(st.sampled_from(SURFACES))
     asked = data.draw(queries(SCHEMAS[surface]))
     prepared = executor_of(services, surface).prepare(asked.document)
 
@@ -90,12 +96,12 @@ async def test_plan_agrees_with_the_reference_on_generated_queries(
         await _assert_agreement(services, surface, prepared, actor, asked.variables)
 
 
-@examples(DOCUMENTS // 4)
+@examples(A_DATABASE // 10 // len(ACTORS))
 @given(st.data())
-async def test_plan_agrees_with_the_reference_on_the_operations_of_rest(
+async def test_plan_agrees_with_the_reference_on_the_queries_behind_rest(
     services: Services, data: st.DataObject
 ) -> None:
-    operation = data.draw(st.sampled_from([one for one in OPERATIONS.values() if _is_read(one)]))
+    operation = OPERATIONS[data.draw(st.sampled_from(READS))]
     variables = data.draw(variables_of(operation))
 
     for actor in ACTORS.values():
@@ -103,24 +109,19 @@ async def test_plan_agrees_with_the_reference_on_the_operations_of_rest(
 
 
 # Not shrunk: each change meets what those before it have left.
-@examples(DOCUMENTS // 2, phases=[Phase.generate])
+@examples(A_DATABASE // 10, phases=[Phase.generate])
 @given(st.data())
 async def test_plan_agrees_with_the_reference_on_generated_mutations(
     twins: tuple[Services, Services], data: st.DataObject
 ) -> None:
-    surface = data.draw(surfaces)
+    surface = data.draw(st.sampled_from(SURFACES))
     asked = data.draw(mutations(SCHEMAS[surface]))
-    actor = ACTORS[data.draw(actors)]
+    actor = ACTORS[data.draw(st.sampled_from(sorted(ACTORS)))]
     prepared = executor_of(twins[0], surface).prepare(asked.document)
-    expected = timeless(await by_reference(twins[0], surface, prepared, actor, asked.variables))
-    actual = timeless(await by_plan(twins[1], surface, prepared, actor, asked.variables))
+    expected = await by_reference(twins[0], surface, prepared, actor, asked.variables)
+    actual = await by_plan(twins[1], surface, prepared, actor, asked.variables)
 
-    assert expected == actual
-
-
-@pytest.mark.parametrize("name", OPERATIONS)
-def test_operation_is_planned_when_its_fields_are_declared(name: str) -> None:
-    ...
+    assert timeless(prepared, expected) == timeless(prepared, actual)
 
 
 async def _assert_agreement(
@@ -128,17 +129,13 @@ async def _assert_agreement(
     surface: Surface,
     prepared: Prepared,
     actor: Actor | None,
-    variables: Mapping[str, object],
+    variables: Mapping[str, Any],
 ) -> None:
-    """Both give the same answer; and a plan leaves to the reference only what fails."""
-    expected = shown(await by_reference(services, surface, prepared, actor, variables))
-    left_before = count_of("fallback")
-    actual = shown(await by_plan(services, surface, prepared, actor, variables))
+    """Both answer the same; and a plan leaves to the reference only what fails."""
+    expected = await by_reference(services, surface, prepared, actor, variables)
+    planned_before = count_of("plan")
+    actual = await by_plan(services, surface, prepared, actor, variables)
 
-    assert expected == actual
-    if actor and not expected[1]:
-        assert left_before == count_of("fallback")
-
-
-def _is_read(prepared: Prepared) -> bool:
-    return prepared.type is OperationType.QUERY and prepared.name != "GetHealth"
+    assert shown(prepared, expected) == shown(prepared, actual)
+    if actor and not expected.errors and is_declared(SCHEMAS[surface], prepared):
+        assert planned_before + 1 == count_of("plan")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import FromClause, Table, insert
+from sqlalchemy import Table, insert
 
 from db import tables
 from db.actors import Actor
@@ -100,7 +100,7 @@ def _projects() -> Iterable[dict[str, Any]]:
             "name": ("Alpha", "alpha 100%", "Äpfel_und/Öl", "Empty", "Gone", "Elsewhere")[
                 number - 1
             ],
-            "description": None if number % 2 else f"About «{number}» \"quoted\"\nand more",
+            "description": None if number % 2 else f'About «{number}» "quoted"\nand more',
             "status": ProjectStatus.ARCHIVED if number == 4 else ProjectStatus.ACTIVE,
             "settings": NESTED if number == 1 else {},
             "max_tasks": 1000 if number != 2 else 8,
@@ -277,7 +277,7 @@ def _sessions() -> Iterable[dict[str, Any]]:
         }
 
 
-ROWS: Mapping[FromClause, list[dict[str, Any]]] = {
+ROWS: Mapping[Table, list[dict[str, Any]]] = {
     tables.users: list(_users()),
     tables.projects: list(_projects()),
     tables.members: list(_members()),

@@ -28,6 +28,14 @@ SEARCH = {
         f"CREATE TRIGGER search_enter AFTER INSERT ON documents BEGIN {_ENTER} END",
         f"CREATE TRIGGER search_leave AFTER DELETE ON documents BEGIN {_LEAVE} END",
         f"CREATE TRIGGER search_change AFTER UPDATE ON documents BEGIN {_LEAVE} {_ENTER} END",
+        # How many tasks a project or a user has: more than a search finds, as far as SQLite can
+        # know. It would else go through them all and look whether the search found each.
+        "ANALYZE sqlite_schema",
+        """INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+        ('tasks', 'ix_tasks_project_id_created_at_id', '1000000 1000 1 1'),
+        ('tasks', 'ix_tasks_project_id_status', '1000000 1000 200'),
+        ('tasks', 'ix_tasks_assigned_to_created_at_id', '1000000 1000 1 1'),
+        ('tasks', 'ix_tasks_created_by_created_at_id', '1000000 1000 1 1')""",
     ],
 }
 
@@ -118,6 +126,8 @@ def upgrade() -> None:
         sa.Column("max_tasks", sa.Integer(), nullable=False),
         sa.Column("max_concurrent_tasks", sa.Integer(), nullable=False),
         sa.Column("storage_limit", sa.String(length=32), nullable=False),
+        sa.Column("default_retry_attempts", sa.Integer(), nullable=True),
+        sa.Column("default_timeout_seconds", sa.Integer(), nullable=True),
         sa.Column("created_by", sa.String(length=36), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("updated_at", UtcDateTime(), nullable=False),
@@ -192,6 +202,7 @@ def upgrade() -> None:
         sa.Column("created_by", sa.String(length=36), nullable=False),
         sa.Column("tags", Json, nullable=False),
         sa.Column("metadata", Json, nullable=False),
+        sa.Column("auto_start", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("updated_at", UtcDateTime(), nullable=False),
         sa.Column("started_at", UtcDateTime(), nullable=True),
@@ -206,6 +217,14 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["created_by"], ["users.id"], name=op.f("fk_tasks_created_by")),
         sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name=op.f("fk_tasks_project_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tasks")),
+    )
+    op.create_index(
+        "ix_tasks_auto_start",
+        "tasks",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("auto_start"),
+        postgresql_where=sa.text("auto_start"),
     )
     op.create_index(
         op.f("ix_tasks_assigned_to_created_at_id"),
@@ -610,6 +629,59 @@ def upgrade() -> None:
         ["run_id", "asked_at", "id"],
         unique=False,
     )
+    op.create_table(
+        "schedules",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=36), nullable=False),
+        sa.Column("task_id", sa.String(length=36), nullable=False),
+        sa.Column("created_by", sa.String(length=36), nullable=False),
+        sa.Column("cron", sa.String(length=100), nullable=False),
+        sa.Column("time_zone", sa.String(length=64), nullable=False),
+        sa.Column("overlap", sa.String(length=16), nullable=False),
+        sa.Column("missed", sa.String(length=16), nullable=False),
+        sa.Column("lane", sa.String(length=16), nullable=False),
+        sa.Column("options", Json, nullable=False),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("updated_at", UtcDateTime(), nullable=False),
+        sa.Column("paused_at", UtcDateTime(), nullable=True),
+        sa.Column("next_at", UtcDateTime(), nullable=True),
+        sa.Column("owed_at", UtcDateTime(), nullable=True),
+        sa.Column("last_at", UtcDateTime(), nullable=True),
+        sa.CheckConstraint(
+            "overlap IN ('skip', 'queue', 'replace')", name=op.f("ck_schedules_overlap")
+        ),
+        sa.CheckConstraint("missed IN ('skip', 'run_once')", name=op.f("ck_schedules_missed")),
+        sa.CheckConstraint("lane IN ('high', 'normal', 'low')", name=op.f("ck_schedules_lane")),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["projects.id"], name=op.f("fk_schedules_project_id")
+        ),
+        sa.ForeignKeyConstraint(["task_id"], ["tasks.id"], name=op.f("fk_schedules_task_id")),
+        sa.ForeignKeyConstraint(["created_by"], ["users.id"], name=op.f("fk_schedules_created_by")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_schedules")),
+    )
+    op.create_index(op.f("ix_schedules_task_id"), "schedules", ["task_id"], unique=False)
+    op.create_index(
+        op.f("ix_schedules_project_id_created_at_id"),
+        "schedules",
+        ["project_id", "created_at", "id"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_schedules_due",
+        "schedules",
+        ["next_at"],
+        unique=False,
+        sqlite_where=sa.text("paused_at IS NULL"),
+        postgresql_where=sa.text("paused_at IS NULL"),
+    )
+    op.create_index(
+        "ix_schedules_owed",
+        "schedules",
+        ["owed_at"],
+        unique=False,
+        sqlite_where=sa.text("owed_at IS NOT NULL"),
+        postgresql_where=sa.text("owed_at IS NOT NULL"),
+    )
     # ### end Alembic commands ###
     op.bulk_insert(
         sa.table("lanes", sa.column("name")),
@@ -623,7 +695,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
         op.execute("DROP TABLE search")
+        op.execute("DELETE FROM sqlite_stat1")
     # ### commands auto generated by Alembic - please adjust! ###
+    op.drop_table("schedules")
     op.drop_index(op.f("ix_approvals_run_id_asked_at_id"), table_name="approvals")
     op.drop_index(op.f("ix_approvals_project_id_asked_at_id"), table_name="approvals")
     op.drop_index(
@@ -704,6 +778,12 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_tasks_created_by_created_at_id"), table_name="tasks")
     op.drop_index(op.f("ix_tasks_created_at_id"), table_name="tasks")
     op.drop_index(op.f("ix_tasks_assigned_to_created_at_id"), table_name="tasks")
+    op.drop_index(
+        "ix_tasks_auto_start",
+        table_name="tasks",
+        sqlite_where=sa.text("auto_start"),
+        postgresql_where=sa.text("auto_start"),
+    )
     op.drop_table("tasks")
     op.drop_index(op.f("ix_sessions_user_id_created_at_id"), table_name="sessions")
     op.drop_table("sessions")

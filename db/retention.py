@@ -1,0 +1,104 @@
+"""What is forgotten after a while: output, events, finished runs, and what was deleted."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, Table, delete, func, select, update
+
+from db.engine import Tx
+from db.tables import chunks, documents, events, metadata, projects, runs, tasks
+
+ROWS_AT_ONCE = 500
+RUNS_AT_ONCE = 20
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is forgotten so long after its end: counted by `old`, a batch at a time by `forget`."""
+
+    old: Callable[[datetime], Select[Any]]
+    forget: Callable[[Tx, Sequence[Any]], None]
+    at_once: int = ROWS_AT_ONCE
+
+    def count(self, tx: Tx, age: timedelta) -> int:
+        """How much there is to forget."""
+        old = self.old(tx.now - age).subquery()
+        counted: int = tx.scalar(select(func.count()).select_from(old))
+        return counted
+
+    def forget_some(self, tx: Tx, age: timedelta) -> int:
+        """Forget one batch, of what nobody else is busy with; 0 when there is no more."""
+        some = self.old(tx.now - age).limit(self.at_once).with_for_update(skip_locked=True)
+        keys = [row[0] for row in tx.all(some)]
+        if keys:
+            self.forget(tx, keys)
+        return len(keys)
+
+
+def _old_output(before: datetime) -> Select[Any]:
+    printed = runs.c.omitted_bytes < runs.c.total_bytes
+    return select(runs.c.id).where(runs.c.finished_at < before, printed)
+
+
+def _forget_output(tx: Tx, run_ids: Sequence[str]) -> None:
+    tx.execute(delete(chunks).where(chunks.c.run_id.in_(run_ids)))
+    all_of_it = {"omitted_bytes": runs.c.total_bytes}
+    tx.execute(update(runs).where(runs.c.id.in_(run_ids)).values(all_of_it))
+
+
+def _old_events(before: datetime) -> Select[Any]:
+    # By number, which is their age: the oldest ones are where the log begins.
+    return select(events.c.seq).where(events.c.at < before).order_by(events.c.seq)
+
+
+def _forget_events(tx: Tx, numbers: Sequence[int]) -> None:
+    tx.execute(delete(events).where(events.c.seq.in_(numbers)))
+
+
+def _old_runs(before: datetime) -> Select[Any]:
+    """A task's newest run is kept: it says how the task stands, and which number is next."""
+    newer = runs.alias("newer")
+    last = select(func.max(newer.c.number)).where(newer.c.task_id == runs.c.task_id)
+    is_last = runs.c.task_id.is_not(None) & (runs.c.number == last.scalar_subquery())
+    return select(runs.c.id).where(runs.c.finished_at < before, ~is_last)
+
+
+def _deleted(table: Table) -> Callable[[datetime], Select[Any]]:
+    return lambda before: select(table.c.id).where(table.c.deleted_at < before)
+
+
+def _forgets(table: Table) -> Callable[[Tx, Sequence[Any]], None]:
+    return lambda tx, ids: _remove(tx, table, ids)
+
+
+def _remove(tx: Tx, table: Table, ids: Sequence[Any]) -> None:
+    """Remove rows, and first all that refers to them, however far away."""
+    for child, column in _children(table):
+        if "id" in child.c:
+            theirs = [row.id for row in tx.all(select(child.c.id).where(child.c[column].in_(ids)))]
+            if theirs:
+                _remove(tx, child, theirs)
+        else:
+            tx.execute(delete(child).where(child.c[column].in_(ids)))
+    if table in (tasks, projects):
+        tx.execute(delete(documents).where(documents.c.id.in_(ids)))
+    tx.execute(delete(table).where(table.c.id.in_(ids)))
+
+
+def _children(table: Table) -> Iterator[tuple[Table, str]]:
+    for child in metadata.tables.values():
+        for key in child.foreign_keys:
+            if key.column.table is table:
+                yield child, key.parent.name
+
+
+RULES: Mapping[str, Rule] = {
+    "output": Rule(_old_output, _forget_output, RUNS_AT_ONCE),
+    "runs": Rule(_old_runs, _forgets(runs), RUNS_AT_ONCE),
+    "deleted_tasks": Rule(_deleted(tasks), _forgets(tasks), RUNS_AT_ONCE),
+    "deleted_projects": Rule(_deleted(projects), _forgets(projects), 1),
+    "events": Rule(_old_events, _forget_events),
+}
+"""Every rule, by the name of what it forgets."""

@@ -1,0 +1,186 @@
+"""Units of work: whole or not at all, told only when committed, together where they can."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, Engine, event, insert, make_url, select, text, update
+
+from db.bus import Bus
+from db.engine import Database, Tx
+from db.errors import DatabaseUnavailable
+from db.postgres import PostgresDatabase
+from db.sqlite import SqliteDatabase
+from db.tables import lanes
+
+UNITS = 20
+
+
+class Recorder(Bus):
+    """A bus that remembers what was hinted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hinted: list[set[str]] = []
+
+    def hint(self, topics: Iterable[str]) -> None:
+        self.hinted.append(set(topics))
+
+
+class Mishap(Exception):
+    """What goes wrong in a unit."""
+
+
+def add(tx: Tx, name: str) -> str:
+    tx.execute(insert(lanes), {"name": name})
+    tx.hint(f"lane:{name}")
+    return name
+
+
+def add_and_fail(tx: Tx, name: str) -> None:
+    add(tx, name)
+    raise Mishap
+
+
+async def added(database: Database) -> set[str]:
+    """The lanes that were not there from the start."""
+    rows = await database.rows(select(lanes.c.name))
+    return {row.name for row in rows} - {"high", "normal", "low"}
+
+
+async def test_a_unit_is_committed_when_its_result_is_there(database: Database) -> None:
+    result = await database.write(add, "new")
+
+    assert "new" == result
+    assert {"new"} == await added(database)
+
+
+async def test_a_unit_that_fails_leaves_nothing(database: Database) -> None:
+    with pytest.raises(Mishap):
+        await database.write(add_and_fail, "new")
+
+    assert set() == await added(database)
+
+
+async def test_a_unit_that_fails_spares_those_that_wait_with_it(database: Database) -> None:
+    units = [add if number % 3 else add_and_fail for number in range(UNITS)]
+    results = await asyncio.gather(
+        *(database.write(unit, f"{number}") for number, unit in enumerate(units)),
+        return_exceptions=True,
+    )
+
+    expected = {f"{number}" for number in range(UNITS) if number % 3}
+    assert expected == await added(database)
+    assert expected == {result for result in results if isinstance(result, str)}
+    assert UNITS - len(expected) == sum(isinstance(result, Mishap) for result in results)
+
+
+async def test_hints_are_published_after_the_unit_and_not_for_one_that_fails(
+    database: Database,
+) -> None:
+    database.bus = recorder = Recorder()
+    seen_within: list[list[set[str]]] = []
+
+    def unit(tx: Tx) -> None:
+        add(tx, "new")
+        seen_within.append(list(recorder.hinted))
+
+    await database.write(unit)
+    with pytest.raises(Mishap):
+        await database.write(add_and_fail, "other")
+
+    assert [[]] == seen_within
+    assert [{"lane:new"}] == recorder.hinted
+
+
+async def test_what_is_hinted_can_be_read_by_everyone(sqlite_url: str) -> None:
+    path = make_url(sqlite_url).database or ""
+    found: list[int] = []
+
+    class Looker(Bus):
+        def hint(self, topics: Iterable[str]) -> None:
+            with sqlite3.connect(path) as other:
+                found.append(other.execute("SELECT count(*) FROM lanes").fetchone()[0])
+
+    database = SqliteDatabase(Path(path), Looker())
+    await database.open()
+    try:
+        await database.write(add, "new")
+    finally:
+        await database.close()
+
+    assert [4] == found
+
+
+async def test_units_that_wait_together_share_one_commit(sqlite_url: str) -> None:
+    commits: list[Connection] = []
+    note = commits.append
+    begun, go_on = threading.Event(), threading.Event()
+
+    def block(tx: Tx) -> None:
+        begun.set()
+        go_on.wait()
+
+    database = SqliteDatabase(Path(make_url(sqlite_url).database or ""), Bus())
+    await database.open()
+    try:
+        blocking = asyncio.create_task(database.write(block))
+        await asyncio.to_thread(begun.wait)
+        event.listen(Engine, "commit", note)
+        waiting = [asyncio.create_task(database.write(add, f"{n}")) for n in range(UNITS)]
+        await asyncio.sleep(0)  # Each of them has begun to wait.
+        go_on.set()
+        await asyncio.gather(blocking, *waiting)
+        assert UNITS == len(await added(database))
+    finally:
+        event.remove(Engine, "commit", note)
+        await database.close()
+
+    # That of the blocking unit, and one for all that waited for it.
+    assert 2 == len(commits)
+
+
+async def test_what_the_database_refuses_is_a_problem(database: Database) -> None:
+    with pytest.raises(DatabaseUnavailable):
+        await database.write(lambda tx: tx.execute(text("SELECT * FROM nowhere")))
+    with pytest.raises(DatabaseUnavailable):
+        await database.rows(text("SELECT * FROM nowhere"))
+
+
+async def test_a_unit_that_could_not_be_serialised_is_tried_again(postgres_url: str) -> None:
+    tries: list[int] = []
+
+    def unlucky(tx: Tx) -> str:
+        tries.append(1)
+        name = add(tx, f"try {len(tries)}")
+        if len(tries) < 3:
+            tx.execute(text("DO $$ BEGIN RAISE serialization_failure; END $$"))
+        return name
+
+    database = PostgresDatabase(postgres_url, Bus())
+    await database.open()
+    try:
+        result = await database.write(unlucky)
+        found = await added(database)
+    finally:
+        await database.close()
+
+    assert "try 3" == result
+    assert {"try 3"} == found
+
+
+async def test_two_units_that_change_the_same_row_do_so_one_after_the_other(
+    database: Database,
+) -> None:
+    def lengthen(tx: Tx) -> None:
+        one = lanes.c.name == "high"
+        reason = tx.scalar(select(lanes.c.paused_reason).where(one).with_for_update()) or ""
+        tx.execute(update(lanes).where(one).values(paused_reason=reason + "x"))
+
+    await asyncio.gather(*(database.write(lengthen) for _ in range(UNITS)))
+
+    reason = await database.scalar(select(lanes.c.paused_reason).where(lanes.c.name == "high"))
+    assert "x" * UNITS == reason

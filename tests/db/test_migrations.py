@@ -1,0 +1,130 @@
+"""Migrations: once, whole or not at all, whoever comes first; and they make what we mean."""
+
+import asyncio
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, inspect, make_url, text
+
+from db import migrations
+from db.migrations import UnknownRevision, is_current, is_empty, upgrade
+from db.tables import metadata
+from tests.db.queues import opened
+
+NEXT = '''"""A migration of a later version."""
+
+from alembic import op
+from sqlalchemy import Column, Integer
+
+revision, down_revision = "9999", "{head}"
+
+
+def upgrade() -> None:
+    op.create_table("later", Column("id", Integer, primary_key=True))
+    {rest}
+'''
+
+
+async def test_an_empty_database_is_migrated_once(empty_database_url: str) -> None:
+    before = await in_thread(is_empty, empty_database_url)
+    changed = [await in_thread(upgrade, empty_database_url) for _ in range(2)]
+
+    assert before
+    assert [True, False] == changed
+    assert not await in_thread(is_empty, empty_database_url)
+    assert await in_thread(is_current, empty_database_url)
+
+
+async def test_of_four_that_migrate_at_once_one_does(empty_database_url: str) -> None:
+    changed = await asyncio.gather(*(in_thread(upgrade, empty_database_url) for _ in range(4)))
+
+    assert [False, False, False, True] == sorted(changed)
+    assert await in_thread(is_current, empty_database_url)
+
+
+async def test_the_migrations_make_the_tables_that_we_mean(database_url: str) -> None:
+    def differences(connection: Connection) -> list[Any]:
+        context = MigrationContext.configure(connection, opts={"include_object": is_ours})
+        return list(compare_metadata(context, metadata))
+
+    async with opened(database_url, 1) as (database,):
+        found = await database.write(lambda tx: differences(tx.connection))
+
+    assert [] == found
+
+
+async def test_a_migration_that_fails_leaves_nothing(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as later:
+        later.setattr(migrations, "_config", with_another(tmp_path, "op.execute('nonsense')"))
+        with pytest.raises(Exception, match="nonsense"):
+            await in_thread(upgrade, database_url)
+
+    assert await in_thread(is_current, database_url)
+    assert "later" not in await tables_of(database_url)
+
+
+async def test_a_file_is_copied_before_it_is_migrated(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(make_url(sqlite_url).database or "")
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE lanes SET paused_reason = 'as it was'")
+        (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    monkeypatch.setattr(migrations, "_config", with_another(tmp_path, ""))
+    changed = await in_thread(upgrade, sqlite_url)
+
+    copy = path.with_name(f"{path.name}.before-{revision}")
+    with sqlite3.connect(copy) as connection:
+        kept = connection.execute("SELECT DISTINCT paused_reason FROM lanes").fetchall()
+        known = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    assert changed
+    assert "later" in await tables_of(sqlite_url)
+    assert ([("as it was",)], [(revision,)]) == (kept, known)
+
+
+async def test_a_database_of_a_newer_version_is_refused(database_url: str) -> None:
+    async with opened(database_url, 1) as (database,):
+        newer = text("UPDATE alembic_version SET version_num = 'newer'")
+        await database.write(lambda tx: tx.execute(newer))
+
+    for step in (upgrade, is_current):
+        with pytest.raises(UnknownRevision, match="newer"):
+            await in_thread(step, database_url)
+
+
+def with_another(directory: Path, rest: str) -> Any:
+    """The migrations' configuration, with one more that makes a table and then does the rest."""
+    original = migrations._config()
+    folder = Path(shutil.copytree(str(original.get_main_option("script_location")),
+                                  directory / "migrations"))  # fmt: skip
+    heads = sorted(file.name.partition("_")[0] for file in (folder / "versions").glob("0*.py"))
+    (folder / "versions" / "9999_later.py").write_text(NEXT.format(head=heads[-1], rest=rest))
+
+    def config() -> Config:
+        original.set_main_option("script_location", str(folder))
+        return original
+
+    return config
+
+
+def is_ours(_object: Any, name: str | None, kind: str, reflected: bool, _compared: Any) -> bool:
+    """Not what only one of the databases has, for its searches."""
+    return not (reflected and kind in ("table", "index") and str(name).startswith("search"))
+
+
+async def tables_of(url: str) -> list[str]:
+    async with opened(url, 1) as (database,):
+        return await database.write(lambda tx: inspect(tx.connection).get_table_names())
+
+
+async def in_thread(step: Any, url: str) -> Any:
+    """The steps of the start run event loops of their own."""
+    return await asyncio.to_thread(step, url)
