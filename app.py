@@ -24,7 +24,7 @@ from db.engine import Database
 from db.postgres import PostgresDatabase, dsn
 from db.sqlite import SqliteDatabase
 from graph import endpoint as graphql
-from graph import explorer
+from graph import explorer, metrics
 from graph.auth import Gate, Passwords
 from graph.entrance import Entrance
 from graph.http import REFUSAL
@@ -39,6 +39,7 @@ from graph.vitals import Vitals
 from rest_compat import documents, openapi, ws
 from rest_compat import endpoint as rest
 from runners import agents, process
+from runners.upkeep import Upkeep
 from runners.worker import Worker
 from settings import Settings
 
@@ -58,6 +59,11 @@ class App:
     streams: Streams
     worker: Worker | None
     _surfaces: ASGIApp
+
+    def stop_claiming(self) -> None:
+        """Let what runs go on, and begin nothing new."""
+        if self.worker:
+            self.worker.stop_claiming()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._surfaces(scope, receive, send)
@@ -126,6 +132,7 @@ def create_app(settings: Settings, hasher: PasswordHash | None = None) -> App:
         WebSocketRoute("/ws/{session_id}", ws.Sockets(services, operations, streams)),
         *explorer.routes(),
         *openapi.routes(operations, services.rest.schema),
+        *metrics.routes(services),
     ]
     others = Starlette(routes=routes, lifespan=lambda _: _lives(services, worker))
     paths = _Paths(
@@ -211,7 +218,8 @@ async def opened(database: Database) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def _lives(services: Services, worker: Worker | None) -> AsyncIterator[None]:
-    async with opened(services.database):
+    upkeep = Upkeep(services.database, services.settings)
+    async with opened(services.database), upkeep.going_on(), metrics.lag_measured():
         await services.maintenance.refresh()
         keeping = [
             asyncio.create_task(services.gate.keep_current(), name="users stay current"),

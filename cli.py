@@ -1,4 +1,4 @@
-"""The command line: serve, work, migrate, user, schema."""
+"""The command line: serve, work, migrate, prune, user, schema."""
 
 import asyncio
 import logging
@@ -6,11 +6,13 @@ import os
 import secrets
 import signal
 import socket as sockets
+from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import structlog
 import typer
 import uvicorn
+from prometheus_client import start_http_server
 from pydantic import ValidationError
 
 import app as composition
@@ -21,6 +23,7 @@ from db.types import Role
 from graph.auth import Passwords
 from graph.schema import rest_sdl, sdl
 from runners.environment import hide_from_children
+from runners.upkeep import Upkeep
 from settings import Settings
 
 command = typer.Typer(
@@ -85,6 +88,17 @@ def migrate() -> None:
 
 
 @command.command()
+def prune(
+    dry_run: Annotated[bool, typer.Option(help="Only say how much that would be.")] = False,
+) -> None:
+    """Remove what is older than the settings KEEP_..._DAYS allow."""
+    settings = _settings()
+    _set_up(settings)
+    for name, count in asyncio.run(_prune(settings, dry_run=dry_run)).items():
+        print(f"{name.replace('_', ' ')}: {count}")
+
+
+@command.command()
 def user(
     username: str,
     role: Annotated[Role, typer.Option(help="What the user may do.")] = Role.DEVELOPER,
@@ -120,6 +134,16 @@ class Server(uvicorn.Server):
         if self.started:
             print(self._ready, flush=True)
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """At the first signal claim nothing more, then drain; at the second end at once.
+
+        What runs dies with us then, and its record is put right at the next start.
+        """
+        if self.should_exit:
+            os._exit(128 + sig)
+        self._app.stop_claiming()
+        super().handle_exit(sig, frame)
+
     async def shutdown(self, sockets: list[sockets.socket] | None = None) -> None:
         self._app.streams.end()
         await super().shutdown(sockets)
@@ -127,15 +151,33 @@ class Server(uvicorn.Server):
 
 async def _work(settings: Settings) -> None:
     database = composition.connect(settings)
+    worker = composition.create_worker(settings, database)
     stopped = asyncio.Event()
+
+    def stop(number: int) -> None:
+        if stopped.is_set():
+            os._exit(128 + number)
+        worker.stop_claiming()
+        stopped.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop, number)
+    if settings.metrics_port:
+        start_http_server(settings.metrics_port, "127.0.0.1")
     async with (
         composition.opened(database),
-        composition.create_worker(settings, database).working(),
+        Upkeep(database, settings).going_on(),
+        worker.working(),
     ):
         print("Working. Stop with Ctrl-C.", flush=True)
         await stopped.wait()
+
+
+async def _prune(settings: Settings, *, dry_run: bool) -> dict[str, int]:
+    database = composition.connect(settings)
+    async with composition.opened(database):
+        upkeep = Upkeep(database, settings)
+        return await (upkeep.prunable() if dry_run else upkeep.prune())
 
 
 async def _make_user(settings: Settings, username: str, password: str | None, role: Role) -> None:

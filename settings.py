@@ -110,6 +110,24 @@ class Settings(BaseSettings):
     output_limit_bytes: int = Field(default=16 * 1024 * 1024, ge=1024 * 1024)
     """What is kept of a run's output: its beginning and its end, half of this each."""
 
+    keep_output_days: int | None = Field(default=None, ge=1)
+    """For how long the output of finished runs is kept; by default for ever, as all below."""
+
+    keep_runs_days: int | None = Field(default=None, ge=1)
+    """For how long finished runs are kept; the newest one of a task always is."""
+
+    keep_events_days: int | None = Field(default=None, ge=1)
+    """For how long history is kept."""
+
+    keep_deleted_days: int | None = Field(default=None, ge=1)
+    """For how long deleted tasks and projects are kept."""
+
+    metrics_token: SecretStr | None = None
+    """What Prometheus has to present at /metrics, as a bearer token; by default nothing."""
+
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    """Where `claude-cli-api work` serves its metrics, on 127.0.0.1; by default nowhere."""
+
     stop_grace_seconds: float = Field(default=5.0, ge=0)
     """What a cancelled process gets between SIGTERM and SIGKILL."""
 

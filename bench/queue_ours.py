@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 import uvloop
@@ -50,8 +50,8 @@ async def main(url: str, what: str, jobs: int, concurrency: int) -> dict[str, fl
 class NoOp:
     """A run that has nothing to do: begins, on record, and has completed."""
 
-    began_at: dict[str, float] = {}
-    recorded_at: dict[str, float] = {}
+    began_at: ClassVar[dict[str, float]] = {}
+    recorded_at: ClassVar[dict[str, float]] = {}
 
     def __init__(self, *given: Any) -> None:
         self.stopped = None

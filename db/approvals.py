@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from sqlalchemy import ColumnElement, Row, Select, insert, literal, select, true, update
 
-from db import events, projects
+from db import events, notifications, projects
 from db.actors import Actor
 from db.clock import NOW, from_now
 from db.engine import Tx
@@ -19,6 +19,7 @@ from db.tables import approvals, runs
 from db.types import ApprovalStatus, Permission, RunStatus
 from db.validation import text
 
+LONGEST_REMINDER = 1000
 EXPIRED = "Nobody answered in time"
 WITHDRAWN = "The agent does not ask any more"
 
@@ -92,6 +93,7 @@ def ask(tx: Tx, run_id: str, fence: int, request: Request, seconds: float) -> Ro
     asked = tx.first(expiring, values)
     assert asked
     _tell(tx, "requested", None, asked)
+    _remind(tx, run.user_id, asked)
     return asked
 
 
@@ -198,7 +200,25 @@ def _decide(
             .values(**values, answered_by=actor.id if actor else None)
         )
         _tell(tx, status, actor, approval, reason=reason)
+        notifications.retract(tx, approval.id)
         tx.hint(f"inbox:{approval.run_id}")
+
+
+def _remind(tx: Tx, user_id: str, asked: Row[Any]) -> None:
+    """Tell who started the run; everyone else with access follows the events."""
+    call = orjson.dumps(asked.input).decode()
+    notifications.remind(
+        tx,
+        user_id,
+        asked.id,
+        title=f"An agent asks to use {asked.tool}",
+        message=call if len(call) <= LONGEST_REMINDER else f"{call[:LONGEST_REMINDER]}…",
+        actions=[
+            {"label": "Allow", "action": "allow", "url": f"/approvals/{asked.id}"},
+            {"label": "Deny", "action": "deny", "url": f"/approvals/{asked.id}"},
+        ],
+        expires_at=asked.expires_at,
+    )
 
 
 def _tell(tx: Tx, word: str, actor: Actor | None, approval: Row[Any], **more: Any) -> None:

@@ -352,6 +352,8 @@ def _take(tx: Tx, steps: Sequence[_Step]) -> None:
     events.tell_all(tx, [_fact(step) for step in steps if step.word != UNTOLD])
     if ended := [step.run.id for step in steps if step.has_ended_an_agent]:
         approvals.close(tx, ended)
+    if any(step.word == RunStatus.COMPLETED for step in steps):
+        tx.hint("completed")
     if any(step.word != "started" for step in steps):
         # A slot is free, or a run waits for one: who can claim should look.
         tx.hint("runs")

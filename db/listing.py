@@ -26,11 +26,13 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
     tuple_,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeEngine
 
 from db.actors import Actor
@@ -162,6 +164,15 @@ def contains(*columns: ColumnElement[Any]) -> Filter:
     return Filter(clause, _pattern)
 
 
+def sifted(column: ColumnElement[Any]) -> Filter:
+    """Lets rows through whose column holds one of a list's values.
+
+    They are taken out of the list as it is read. To find them by an index, and then sort them all,
+    takes longer where many rows share a value.
+    """
+    return Filter(lambda values: one_of(column, values) == true())
+
+
 class one_of(FunctionElement[bool]):  # noqa: N801 - reads as the operator that it is
     """True when a column holds one of the values of a list.
 
@@ -177,6 +188,10 @@ class one_of(FunctionElement[bool]):  # noqa: N801 - reads as the operator that 
         else:
             bound = bindparam("values", values, type_=Texts(), unique=True)
         super().__init__(column, bound)
+
+    def self_group(self, against: OperatorType | None = None) -> "one_of":
+        # As it is: else it is compared with 1 on SQLite, which then looks through all rows.
+        return self
 
 
 class Texts(TypeDecorator[list[str]]):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, exists, insert, or_, select
+from sqlalchemy import Select, exists, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from db import events
@@ -86,6 +86,39 @@ def notify(
     events.tell(tx, kind, actor, data=data | told)
     tx.hint(TOPIC)
     return notification_id
+
+
+def remind(
+    tx: Tx,
+    user_id: str,
+    subject_id: str,
+    *,
+    title: str,
+    message: str,
+    actions: Sequence[Mapping[str, str]],
+    expires_at: datetime,
+) -> None:
+    """Show a user that something waits for them; it has the id of what that is."""
+    values = {
+        "id": subject_id,
+        "user_id": user_id,
+        "level": NotificationLevel.INFO,
+        "title": title,
+        "message": message,
+        "actions": list(actions),
+        "created_by": user_id,
+        "created_at": tx.now,
+        "expires_at": expires_at,
+    }
+    tx.execute(insert(notifications), values)
+    tx.hint(TOPIC)
+
+
+def retract(tx: Tx, notification_id: str) -> None:
+    """Show it no more, to nobody."""
+    told = update(notifications).where(notifications.c.id == notification_id)
+    tx.execute(told.values(expires_at=tx.now))
+    tx.hint(TOPIC)
 
 
 def acknowledge(tx: Tx, actor: Actor, notification_id: str) -> None:

@@ -28,7 +28,7 @@ from db.errors import (
     ResourceInUse,
 )
 from db.ids import new_id
-from db.listing import Filter, Listing, one_of, seconds_between
+from db.listing import Filter, Listing, one_of, seconds_between, sifted
 from db.patches import patched
 from db.search import searched
 from db.tables import events as log
@@ -64,7 +64,7 @@ LISTING = Listing(
     kept=projects.c.deleted_at.is_(None),
     visible_to=visible_to,
     filters={
-        "status": Filter(lambda value: one_of(projects.c.status, value)),
+        "status": sifted(projects.c.status),
         "created_by": Filter(lambda value: projects.c.created_by == value),
         "search": searched(projects.c.id, {"name": "title", "description": "description"}),
         "created_after": Filter(lambda value: projects.c.created_at >= value),

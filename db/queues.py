@@ -63,6 +63,27 @@ def workforce() -> Select[Any]:
     return select(*counts).where(workers.c.seen_at > from_now(-claims.LEASE_SECONDS))
 
 
+def depths() -> Select[Any]:
+    """A row a lane: how many wait and since when, in seconds, and how many are carried out."""
+    waiting = (_is(RunStatus.QUEUED), runs.c.lane == lanes.c.name)
+    oldest = select(func.min(runs.c.enqueued_at)).where(*waiting).correlate(lanes)
+    return select(
+        lanes.c.name,
+        _counted(_is(RunStatus.QUEUED)).label("waiting"),
+        _counted(_is(RunStatus.RUNNING)).label("running"),
+        cast(seconds_between(oldest.scalar_subquery(), from_now(0)), Float).label("oldest_seconds"),
+    )
+
+
+def workers_seen() -> Select[Any]:
+    """How many workers serve."""
+    return (
+        select(func.count())
+        .select_from(workers)
+        .where(workers.c.seen_at > from_now(-claims.LEASE_SECONDS))
+    )
+
+
 def performance() -> Select[Any]:
     """How runs went lately: how many ended a minute, how long they took, how many succeeded.
 

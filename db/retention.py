@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Select, Table, delete, func, select, update
 
 from db.engine import Tx
-from db.tables import chunks, documents, events, metadata, projects, runs, tasks
+from db.tables import agent_events, chunks, documents, events, metadata, projects, runs, tasks
 
 ROWS_AT_ONCE = 500
 RUNS_AT_ONCE = 20
@@ -43,7 +43,8 @@ def _old_output(before: datetime) -> Select[Any]:
 
 
 def _forget_output(tx: Tx, run_ids: Sequence[str]) -> None:
-    tx.execute(delete(chunks).where(chunks.c.run_id.in_(run_ids)))
+    for told in (chunks, agent_events):
+        tx.execute(delete(told).where(told.c.run_id.in_(run_ids)))
     all_of_it = {"omitted_bytes": runs.c.total_bytes}
     tx.execute(update(runs).where(runs.c.id.in_(run_ids)).values(all_of_it))
 

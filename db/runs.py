@@ -14,7 +14,7 @@ from db.clock import from_now
 from db.engine import Tx
 from db.errors import QueueFull, ResourceNotFound, TaskAlreadyRunning
 from db.ids import new_id
-from db.listing import Filter, Listing, one_of, seconds_between
+from db.listing import Filter, Listing, seconds_between, sifted
 from db.tables import runs, workers
 from db.types import Lane, RunnerName, RunStatus
 from db.validation import whole_number
@@ -42,7 +42,7 @@ LISTING = Listing(
     kept=true(),
     visible_to=visible_to,
     filters={
-        "status": Filter(lambda value: one_of(runs.c.status, value)),
+        "status": sifted(runs.c.status),
         "project_id": Filter(lambda value: runs.c.project_id == value),
         "task_id": Filter(lambda value: runs.c.task_id == value),
         "user_id": Filter(lambda value: runs.c.user_id == value),

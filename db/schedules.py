@@ -199,6 +199,7 @@ def _check_cron(cron: str) -> None:
 
 def _set(tx: Tx, schedule_id: str, **values: Any) -> None:
     tx.execute(update(schedules).where(schedules.c.id == schedule_id).values(values))
+    tx.hint("schedules")
 
 
 def _tell(

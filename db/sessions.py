@@ -4,7 +4,19 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, case, func, insert, literal, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    and_,
+    case,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 
 from db import events, projects
 from db.actors import Actor
@@ -50,12 +62,23 @@ def activity(session_ids: Any) -> Select[Any]:
 
     The latest of each, oldest first.
     """
-    theirs = and_(log.c.project_id == sessions.c.project_id, log.c.actor_id == sessions.c.user_id)
-    meanwhile = and_(log.c.at >= sessions.c.created_at, log.c.session_id.is_(None))
-    found = _happened(log.c.session_id == sessions.c.id, session_ids).union_all(
-        _happened(and_(theirs, meanwhile), session_ids)
+    opened = log.alias("opened")
+    own = _told(log.c.session_id).where(one_of(log.c.session_id, session_ids))
+    meanwhile = (
+        _told(sessions.c.id)
+        .select_from(sessions)
+        .join(opened, opened.c.session_id == sessions.c.id)
+        .join(log, log.c.project_id == sessions.c.project_id)
+        .where(
+            one_of(opened.c.session_id, session_ids),
+            opened.c.kind == "session.created",
+            tuple_(log.c.tx, log.c.seq) > tuple_(opened.c.tx, opened.c.seq),
+            log.c.actor_id == sessions.c.user_id,
+            log.c.session_id.is_(None),
+        )
     )
-    happened = found.subquery()
+    # Materialized: else SQLite reads all events in the order that the window wants.
+    happened = own.union_all(meanwhile).cte("happened").prefix_with("MATERIALIZED")
     newest_first = (happened.c.tx.desc(), happened.c.seq.desc())
     place = func.row_number().over(partition_by=happened.c.session_id, order_by=newest_first)
     placed = select(happened, place.label("place")).subquery()
@@ -170,23 +193,19 @@ def _check_room(tx: Tx, actor: Actor) -> None:
         raise ResourceLimitExceeded(resource="session", limit=MOST_ACTIVE)
 
 
-def _happened(which: ColumnElement[bool], session_ids: Any) -> Select[Any]:
-    return (
-        select(
-            sessions.c.id.label("session_id"),
-            log.c.id,
-            log.c.tx,
-            log.c.seq,
-            log.c.at.label("timestamp"),
-            log.c.kind,
-            log.c.data,
-            log.c.actor_id.label("user_id"),
-            events.actor_name(log.c.actor_id).label("user_name"),
-            log.c.task_id,
-            log.c.data["title"].as_string().label("task_title"),
-        )
-        .join(log, which)
-        .where(one_of(sessions.c.id, session_ids))
+def _told(session_id: ColumnElement[str]) -> Select[Any]:
+    return select(
+        session_id.label("session_id"),
+        log.c.id,
+        log.c.tx,
+        log.c.seq,
+        log.c.at.label("timestamp"),
+        log.c.kind,
+        log.c.data,
+        log.c.actor_id.label("user_id"),
+        events.actor_name(log.c.actor_id).label("user_name"),
+        log.c.task_id,
+        log.c.data["title"].as_string().label("task_title"),
     )
 
 

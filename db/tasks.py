@@ -19,7 +19,7 @@ from db.errors import (
     TaskNotFound,
 )
 from db.ids import new_id
-from db.listing import Filter, Listing, one_of
+from db.listing import Filter, Listing, one_of, sifted
 from db.search import searched
 from db.tables import members, task_tags, tasks, users
 from db.types import Lane, Permission, RunnerName, TaskStatus
@@ -45,7 +45,7 @@ LISTING = Listing(
     visible_to=visible_to,
     filters={
         "project_id": Filter(lambda value: tasks.c.project_id == value),
-        "status": Filter(lambda value: one_of(tasks.c.status, value)),
+        "status": sifted(tasks.c.status),
         "assigned_to": Filter(lambda value: tasks.c.assigned_to == value),
         "created_by": Filter(lambda value: tasks.c.created_by == value),
         "priority": Filter(lambda value: tasks.c.priority >= value),
@@ -141,8 +141,8 @@ def execute(
 ) -> str:
     """Put a task into its lane; returns the id of its run.
 
-    Options: `timeout` and `retry_delay` (seconds), `retry_attempts`, `runner`. Raises `TaskAlreadyRunning`,
-    `TaskDependencyNotMet`.
+    Options: `timeout` and `retry_delay` (seconds), `retry_attempts`, `runner`. Raises
+    `TaskAlreadyRunning`, `TaskDependencyNotMet`.
     """
     actor.must(Permission.EXECUTE)
     return _enqueue(tx, actor, get(tx, actor, task_id, changing=True), lane, options)

@@ -1,6 +1,7 @@
 """/graphql over HTTP: queries and mutations, and subscriptions as server-sent events."""
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import structlog
 from graphql import OperationType
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from db.errors import Problem
+from db.errors import Problem, TokenInvalid
 from graph.context import Context
 from graph.execution import Answer, Prepared, Refused, accident_shown, problem_shown
 from graph.http import REFUSAL, BodyTooLarge, ClientLeft, Request, respond
@@ -89,19 +90,20 @@ class Endpoint:
     async def _send_events(
         self, prepared: Prepared, asked: "_Asked", context: Context, request: Request, send: Send
     ) -> None:
-        """Events until the subscription ends, the client leaves or the server stops."""
+        """Events until the subscription, the client, the server or the token comes to its end."""
         answers = self._services.graphql.subscribe(prepared, asked.variables, context)
         left = asyncio.create_task(_left(request), name="client leaves")
         ended = asyncio.create_task(self._streams.ended.wait(), name="server stops")
+        expired = asyncio.create_task(_expiry_of(context), name="token expires")
         next_answer = asyncio.create_task(anext(answers, None), name="next event")
         try:
             while True:
                 done, _ = await asyncio.wait(
-                    {left, ended, next_answer},
+                    {left, ended, expired, next_answer},
                     timeout=KEEP_ALIVE_SECONDS,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
-                if left in done or ended in done:
+                if done & {left, ended, expired}:
                     break
                 if not done:
                     await _send_part(send, b":\n\n")
@@ -109,14 +111,17 @@ class Endpoint:
                 answer = next_answer.result()
                 if answer is None:
                     break
-                await _send_part(send, b"event: next\ndata: " + answer.body() + b"\n\n")
+                await _send_answer(send, answer)
                 next_answer = asyncio.create_task(anext(answers, None), name="next event")
+            if expired in done:
+                refusal = problem_shown(TokenInvalid(issue="expired"), request.id)
+                await _send_answer(send, Answer(None, [refusal]))
             if left not in done:
                 await _send_part(send, b"event: complete\ndata:\n\n", last=True)
         finally:
-            for task in (left, ended, next_answer):
+            for task in (left, ended, expired, next_answer):
                 task.cancel()
-            await asyncio.gather(left, ended, next_answer, return_exceptions=True)
+            await asyncio.gather(left, ended, expired, next_answer, return_exceptions=True)
             await answers.aclose()
 
 
@@ -197,6 +202,18 @@ def _check_method(method: str, prepared: Prepared) -> None:
 async def _left(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+async def _expiry_of(context: Context) -> None:
+    """Return when the caller's token is not good any more."""
+    if context.expires_at is None:
+        await asyncio.Event().wait()
+    else:
+        await asyncio.sleep(context.expires_at.timestamp() - time.time())
+
+
+async def _send_answer(send: Send, answer: Answer) -> None:
+    await _send_part(send, b"event: next\ndata: " + answer.body() + b"\n\n")
 
 
 async def _send_part(send: Send, body: bytes, *, last: bool = False) -> None:

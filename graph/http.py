@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qs, quote
 
+import structlog
 from starlette.types import Receive, Scope, Send
 
 from db.errors import TokenInvalid
@@ -38,6 +39,7 @@ class Request:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.receive = receive
         self.id = request_id_of(self.headers)
+        structlog.contextvars.bind_contextvars(request_id=self.id)
         self.address = address_of(scope)
 
     def check_admitted(self) -> None:

@@ -72,6 +72,12 @@ def typed(column: ColumnElement[Any], dialect: Dialect) -> Convert | None:
     return None
 
 
+def as_stored(value: Any, column: ColumnElement[Any], dialect: Dialect) -> Any:
+    """A value of Python's own types as the driver would give it."""
+    store: Any = column.type.dialect_impl(dialect).bind_processor(dialect)
+    return value if value is None or store is None else store(value)
+
+
 def _nullable(type_: GraphQLOutputType) -> GraphQLOutputType:
     return type_.of_type if isinstance(type_, GraphQLNonNull) else type_
 

@@ -66,6 +66,16 @@ class UpdateProjectInput:
     resource_limits: strawberry.Maybe[ResourceLimitsInput | None]
 
 
+@strawberry.input(description="What tasks are executed with; null is nothing.")
+class ExecutionDefaultsInput:
+    retry_attempts: int | None = strawberry.field(
+        default=None, description="How often a failed one is tried again."
+    )
+    timeout: int | None = strawberry.field(
+        default=None, description="Seconds after which it has failed."
+    )
+
+
 @strawberry.type(description="A project that was deleted.")
 class DeletedProject:
     id: strawberry.ID
@@ -163,11 +173,14 @@ class ProjectMutation:
         self,
         info: Info,
         id: strawberry.ID,
-        retry_attempts: int | None = None,
-        timeout: int | None = None,
+        defaults: ExecutionDefaultsInput,
     ) -> str:
         await info.context.write(
-            projects.set_defaults, info.context.signed_in, id, retry_attempts, timeout
+            projects.set_defaults,
+            info.context.signed_in,
+            id,
+            defaults.retry_attempts,
+            defaults.timeout,
         )
         return id
 

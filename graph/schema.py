@@ -28,6 +28,7 @@ from graph.projects import ProjectMutation, ProjectQuery, ProjectSubscription
 from graph.queues import QueueMutation, QueueQuery
 from graph.runs import RunMutation, RunQuery, RunSubscription
 from graph.scalars import precise, scalars, to_the_second
+from graph.schedules import ScheduleMutation, ScheduleQuery
 from graph.sessions import SessionMutation, SessionQuery
 from graph.system import SystemMutation, SystemQuery
 from graph.tasks import TaskMutation, TaskQuery
@@ -42,6 +43,7 @@ class Query(
     TaskQuery,
     RunQuery,
     CommandQuery,
+    ScheduleQuery,
     SessionQuery,
     QueueQuery,
     NotificationQuery,
@@ -61,6 +63,7 @@ class Mutation(
     BulkMutation,
     DependencyMutation,
     RunMutation,
+    ScheduleMutation,
     SessionMutation,
     QueueMutation,
     NotificationMutation,

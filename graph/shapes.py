@@ -1,7 +1,7 @@
 """From the columns of rows to what an operation selects of them, a column at a time."""
 
 from collections import defaultdict
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ from sqlalchemy import Column as TableColumn
 from sqlalchemy import ColumnElement, Dialect, FromClause, Select, bindparam
 
 from db.statements import Compiled, Fetch, Rows
-from graph.leaves import Leaves, typed
+from graph.leaves import Leaves, as_stored, typed
 from graph.nouns import NOUNS, Column, Computed, Noun, Part, ToMany, ToOne
 from graph.selections import NotPlannable, Selected
 
@@ -82,8 +82,17 @@ class Level:
         return Cells(len(rows), columns, related)
 
     def made_up(self, shape: "Shape", values: Mapping[str, Any]) -> Any:
-        """The object of a row that was not found, by the names of its columns."""
-        return shape.build(Cells(1, [(values.get(name),) for name in self._names]))[0]
+        """The object of a row that was not found, from Python's values by the fields' names."""
+        columns = [
+            (as_stored(values.get(name), column, self.dialect),) for name, column in self._named()
+        ]
+        return shape.build(Cells(1, columns, [(None,)] * len(self._related)))[0]
+
+    def _named(self) -> Iterable[tuple[str, ColumnElement[Any]]]:
+        """The columns that are read, by the names of their fields."""
+        if not self._is_own:
+            return self._statement.selected_columns.items()
+        return [(name, column) for (_, name, *_), (_, column) in self._columns.items()]
 
     def _shape_of(
         self, noun: Noun, table: FromClause | None, selected: Sequence[Selected]
@@ -175,14 +184,14 @@ class Level:
         self, noun: Noun, table: FromClause | None, name: str
     ) -> tuple[int, ColumnElement[Any]]:
         if not self._is_own:
-            return self._named(noun, name)
+            return self._by_name(noun, name)
         column = _expression(noun, table, name)
         key = (table, name) if isinstance(column, TableColumn) else (table, name, noun.name)
         if key not in self._columns:
             self._columns[key] = (len(self._columns), column)
         return self._columns[key]
 
-    def _named(self, noun: Noun, name: str) -> tuple[int, ColumnElement[Any]]:
+    def _by_name(self, noun: Noun, name: str) -> tuple[int, ColumnElement[Any]]:
         source = noun.fields.get(name)
         if name not in self._names and isinstance(source, Column):
             name = getattr(source.expression, "name", name)

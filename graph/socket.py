@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -70,11 +71,12 @@ class _Conversation:
         self._held = held
         self._context: Context | None = None
         self._begun = False
+        self._deadline = asyncio.timeout(INIT_SECONDS)
         self._operations: dict[str, asyncio.Task[None]] = {}
 
     async def last(self, server_ends: asyncio.Event) -> None:
-        hearing = asyncio.create_task(self._hear(), name="socket hears")
         ending = asyncio.create_task(self._end(server_ends), name="socket ends")
+        hearing = asyncio.create_task(self._hear(), name="socket hears")
         try:
             await asyncio.wait({hearing, ending}, return_when=asyncio.FIRST_COMPLETED)
             await self._close_for(hearing if hearing.done() else ending)
@@ -97,24 +99,14 @@ class _Conversation:
 
     async def _end(self, server_ends: asyncio.Event) -> None:
         """Raise at the first reason to end: nothing said in time, the token's end, the server's."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(INIT_SECONDS):
-                await server_ends.wait()
-        if not server_ends.is_set():
-            if not self._begun:
-                raise _Close(INIT_TIMEOUT, "Connection initialisation timeout")
-            await self._outlive_token(server_ends)
-        raise _Close(GOING_AWAY, "The server is restarting")
-
-    async def _outlive_token(self, server_ends: asyncio.Event) -> None:
-        expires_at = self._context.expires_at if self._context else None
-        loop = asyncio.get_running_loop()
-        left = None if expires_at is None else expires_at.timestamp() - time.time()
         try:
-            async with asyncio.timeout_at(None if left is None else loop.time() + left):
+            async with self._deadline:
                 await server_ends.wait()
         except TimeoutError:
+            if self._context is None:
+                raise _Close(INIT_TIMEOUT, "Connection initialisation timeout") from None
             raise _Close(FORBIDDEN, "The token has expired") from None
+        raise _Close(GOING_AWAY, "The server is restarting")
 
     async def _hear(self) -> None:
         while True:
@@ -159,6 +151,7 @@ class _Conversation:
             raise _Close(TOO_MANY, problem.message) from None
         except Problem as problem:
             raise _Close(FORBIDDEN, problem.message) from None
+        self._deadline.reschedule(_loop_time(self._context.expires_at))
         await self._say({"type": "connection_ack"})
 
     def _start(self, id_: str, payload: dict[str, Any]) -> None:
@@ -230,6 +223,12 @@ def _decoded(text: str) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         raise _Close(BAD_REQUEST, "The message is not JSON") from None
+
+
+def _loop_time(moment: datetime | None) -> float | None:
+    if moment is None:
+        return None
+    return asyncio.get_running_loop().time() + moment.timestamp() - time.time()
 
 
 def _token(payload: dict[str, Any]) -> str | None:

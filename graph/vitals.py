@@ -4,8 +4,10 @@ import time
 from typing import NamedTuple
 
 import psutil
+from prometheus_client import Histogram
 
 SECONDS = 60
+REQUEST_SECONDS = Histogram("request_seconds", "How long requests took.", ["outcome"])
 
 
 class Requests(NamedTuple):
@@ -50,6 +52,7 @@ class Vitals:
 
     def answered(self, seconds: float, *, failed: bool) -> None:
         """Count a request; one that failed did so by our own fault."""
+        REQUEST_SECONDS.labels("failed" if failed else "answered").observe(seconds)
         self._requests.add(1, seconds, failed)
 
     def sent(self, seconds: float) -> None:

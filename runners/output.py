@@ -13,6 +13,7 @@ from db.engine import Database
 from db.output import Chunk, Omission
 from db.types import Stream
 from runners.fence import written
+from runners.metrics import OUTPUT_BYTES
 
 BATCH_SECONDS = 0.05
 CHUNK_BYTES = 64 * 1024
@@ -165,6 +166,7 @@ class Recorder:
     def _count(self, seq: int, content: Any) -> None:
         self.last_seq = seq
         self.total_bytes += len(content)
+        OUTPUT_BYTES.inc(len(content))
         self._kept.add(seq, len(content))
         if self._hash:
             self._hash.update(content)

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Row
 
-from db import approvals, claims
+from db import claims
 from db.engine import Database
 from db.errors import DatabaseUnavailable
 from db.lifecycle import Ended, Outcome, Postponed, Released, Report
@@ -19,6 +19,7 @@ from runners.adapter import EXECUTION_FAILED, NotYet
 from runners.execution import Execution
 from runners.journal import Entry, Journal
 from runners.loop import Loop
+from runners.metrics import LEASES_LOST, RESCUED, RUN_SECONDS, WAIT_SECONDS
 from runners.process import Backend
 from runners.stops import Stop
 from runners.survivors import Identity, identify, is_alive
@@ -28,7 +29,6 @@ log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 1.0
 RESCUE_SECONDS = 5.0
-EXPIRE_SECONDS = 2.0
 SELF_FENCE_SECONDS = 15.0
 """Without a renewed lease for this long, our runs may be another worker's: we stop them."""
 LAST_WORDS_SECONDS = 5.0
@@ -59,8 +59,7 @@ class Worker:
         bus = self._database.bus
         beats = Loop("worker beats", bus, (f"worker:{self.id}",), claims.BEAT_SECONDS, self._beat)
         rescues = Loop("worker rescues", bus, (), RESCUE_SECONDS, self._rescue)
-        expires = Loop("approvals expire", bus, (), EXPIRE_SECONDS, self._expire)
-        loops = (self._turns, beats, rescues, expires)
+        loops = (self._turns, beats, rescues)
         self._put_off_fuse(asyncio.get_running_loop().time() + SELF_FENCE_SECONDS)
         for loop in loops:
             loop.start()
@@ -121,6 +120,7 @@ class Worker:
         for entry in entries:
             entry.answer(entry.report.run_id in turn.accepted)
         for run in turn.claimed:
+            WAIT_SECONDS.labels(run.lane).observe((run.claimed_at - run.due_at).total_seconds())
             carrying = asyncio.create_task(self._carry(run), name=f"run {run.id}")
             self._carrying.add(carrying)
             carrying.add_done_callback(self._carrying.discard)
@@ -131,8 +131,13 @@ class Worker:
             self._database, self._settings, self._backend, run, self._journal.report
         )
         self._executions[run.id] = execution
+        structlog.contextvars.bind_contextvars(run_id=run.id, task_id=run.task_id)
+        began = asyncio.get_running_loop().time()
         try:
             if last := await self._carried_out(run, execution):
+                if isinstance(last, Ended):
+                    took = asyncio.get_running_loop().time() - began
+                    RUN_SECONDS.labels(run.runner, last.outcome.status).observe(took)
                 await self._journal.report(last)
             else:
                 self._free += 1
@@ -149,12 +154,13 @@ class Worker:
         except NotYet as later:
             return Postponed(run.id, run.fence, later.seconds)
         except Exception:
-            log.exception("a run was not carried out", run_id=run.id)
+            log.exception("a run was not carried out")
             await self._backend.sweep(run.id)
             message = "The server failed to carry it out"
             outcome = Outcome(RunStatus.FAILED, None, EXECUTION_FAILED, message)
         match execution.stopped:
             case Stop.LOST:
+                LEASES_LOST.inc()
                 return None
             case Stop.DRAINED | Stop.STARTED_OVER:
                 return Released(run.id, run.fence)
@@ -163,9 +169,8 @@ class Worker:
 
     async def _beat(self) -> None:
         began = asyncio.get_running_loop().time()
-        watched = dict(
-            self._executions
-        )  # A run that is claimed meanwhile may not be in the answer.
+        # What is claimed meanwhile may not be in the answer.
+        watched = dict(self._executions)
         async with asyncio.timeout(claims.BEAT_SECONDS):
             held = await self._database.write(claims.beat, self.id, list(watched))
         self._put_off_fuse(began + SELF_FENCE_SECONDS)
@@ -187,12 +192,8 @@ class Worker:
 
     async def _rescue(self) -> None:
         if rescued := await self._database.write(claims.rescue_expired):
+            RESCUED.inc(rescued)
             log.warning("runs of lost workers were rescued", count=rescued)
-
-    async def _expire(self) -> None:
-        """Whoever still waits for a permission may be another worker's run, or nobody's yet."""
-        if await self._database.rows(approvals.late().limit(1)):
-            await self._database.write(approvals.expire)
 
     async def _drain(self) -> None:
         """Let what runs come to its end, for a while; then stop it and hand it back."""

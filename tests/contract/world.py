@@ -99,7 +99,9 @@ class World:
         directory.mkdir(parents=True, exist_ok=True)
         return str(directory)
 
-    async def preferences(self) -> str:
+    async def a_used_account(self) -> str:
+        """Somebody who has signed in and has preferences."""
+        await self._post("/api/auth/login", {"username": "admin", "password": PASSWORD})
         await self.client.put("/api/users/preferences", json=users.PREFERENCES)
         return ""
 

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import insert, make_url, update
+from sqlalchemy import Executable, insert, make_url, update
 
 from db import runs
 from db.actors import Actor
@@ -100,6 +100,15 @@ def enqueue(tx: Tx, actor: Actor, lane: Lane, rank: int | None = None, **rest: A
     if rank is not None:
         tx.execute(update(runs_table).where(runs_table.c.id == run_id).values(rank=rank))
     return run_id
+
+
+async def carry_out(database: Database, statement: Executable) -> None:
+    """One statement that changes something, as a transaction."""
+
+    def unit(tx: Tx) -> None:
+        tx.execute(statement)
+
+    await database.write(unit)
 
 
 def _database(url: str) -> Database:

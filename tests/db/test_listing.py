@@ -1,18 +1,23 @@
 """Lists: a part at a time, forwards or backwards, without a gap and without a repeat."""
 
 import base64
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import orjson
 import pytest
+from sqlalchemy import select
 
-from db import tasks
+from db import tables, tasks
 from db.actors import Actor
 from db.engine import Database
 from db.errors import Problem
-from db.listing import Order
+from db.listing import Order, one_of
+from db.statements import Compiled
 from db.types import Role
 from tests.db import record
+from tests.db.queues import opened
 
 LISTING = tasks.LISTING
 BY_PRIORITY = Order("priority")
@@ -137,3 +142,14 @@ def test_a_cursor_that_is_no_time_is_refused(value: Any) -> None:
 
 def encoded(place: Any) -> str:
     return base64.urlsafe_b64encode(orjson.dumps(place)).decode()
+
+
+async def test_rows_of_many_ids_are_found_by_index(sqlite_url: str) -> None:
+    """SQLAlchemy would compare the list with 1 on SQLite, which then reads the whole table."""
+    statement = select(tables.tasks.c.id).where(one_of(tables.tasks.c.id, ["a", "b"]))
+    async with opened(sqlite_url, 1) as (database,):
+        fetch = Compiled(statement, database.dialect).fetch({})
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {fetch.sql}", fetch.parameters).fetchall()
+
+    assert "SEARCH tasks USING" in plan[0][3]

@@ -7,8 +7,10 @@ import pytest
 from gql import Client, gql
 from gql.transport.websockets import WebsocketsTransport
 from sqlalchemy import delete, select, update
+from websockets.typing import Subprotocol
 
 from db import users
+from db.engine import Tx
 from db.tables import events, notification_receipts, notifications
 from tests.fixtures.server import QUICK_HASHER, Served
 from tests.rest_compat.real import talking
@@ -33,10 +35,12 @@ MAINTENANCE = {
 async def server(shared_server: Served) -> AsyncIterator[Served]:
     """A server on which nobody has been told anything."""
     yield shared_server
-    for table in notification_receipts, notifications:
-        await shared_server.app.services.database.write(
-            lambda tx, table=table: tx.execute(delete(table))
-        )
+    await shared_server.app.services.database.write(forget)
+
+
+def forget(tx: Tx) -> None:
+    tx.execute(delete(notification_receipts))
+    tx.execute(delete(notifications))
 
 
 async def notify(server: Served, **changes: Any) -> Any:
@@ -151,17 +155,18 @@ async def test_a_subscription_begins_with_what_waits_and_goes_on(server: Served)
     transport = WebsocketsTransport(
         f"{server.ws_url}/graphql",
         init_payload={"Authorization": f"Bearer {server.tokens['viewer']}"},
-        subprotocols=["graphql-transport-ws"],  # type: ignore[list-item]
+        subprotocols=[Subprotocol("graphql-transport-ws")],
     )
+    told = [first]
     heard = []
     async with Client(transport=transport) as client:
         async for answer in client.subscribe(gql("subscription { notifications { id title } }")):
             heard.append(answer["notifications"])
             if len(heard) == 2:
                 break
-            second = await notify(server, title="Second")
+            told.append(await notify(server, title="Second"))
 
-    assert [first["id"], second["id"]] == [each["id"] for each in heard]
+    assert [each["id"] for each in told] == [each["id"] for each in heard]
 
 
 async def test_ws_tells_at_once(server: Served) -> None:

@@ -15,6 +15,7 @@ from gql.transport.exceptions import TransportQueryError
 from gql.transport.websockets import WebsocketsTransport
 from redis.asyncio import Redis
 from sqlalchemy import update
+from websockets.typing import Subprotocol
 
 from db.actors import Actor
 from db.tables import users
@@ -99,12 +100,11 @@ async def test_the_headers_tell_how_many_more_may_come(limited: Served, clock: C
 
 async def test_a_new_minute_begins_anew(limited: Served, clock: Clock) -> None:
     async with limited.http(None) as client:
-        for _ in range(6):
-            refused = await client.get("/api/health/")
+        statuses = [(await client.get("/api/health/")).status_code for _ in range(6)]
         clock.now += 30
         response = await client.get("/api/health/")
 
-    assert (429, 200) == (refused.status_code, response.status_code)
+    assert [200] * 5 + [429] == statuses
     assert (5, 4) == limit_of(response)
 
 
@@ -244,7 +244,7 @@ async def test_operations_on_a_graphql_socket_count_as_well(limited: Served) -> 
     transport = WebsocketsTransport(
         f"{limited.ws_url}/graphql",
         init_payload={"Authorization": f"Bearer {limited.tokens['developer']}"},
-        subprotocols=["graphql-transport-ws"],  # type: ignore[list-item]
+        subprotocols=[Subprotocol("graphql-transport-ws")],
     )
     async with Client(transport=transport) as client:
         for _ in range(10):

@@ -73,6 +73,7 @@ def _completed(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
         column
         for column in table.c
         if not (column.nullable or column.server_default or column.primary_key)
+        and column.name not in row
     )
     return {column.name: column.type.python_type() for column in required} | dict(row)
 

@@ -8,6 +8,7 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
+from db.engine import Tx
 from tests.fixtures.postgres import fresh_database
 from tests.fixtures.server import Served, serving, settings_for
 from tests.fixtures.valkey import running_valkey
@@ -18,11 +19,13 @@ from tests.rest_compat.real import TIME, data_of, new_project, refusal_of, talki
 async def broken_server(database_url: str, tmp_path: Path) -> AsyncIterator[Served]:
     """A server whose database has lost some tables."""
     async with serving(settings_for(database_url, tmp_path)) as served:
-        for table in ("maintenance", "project_members"):
-            await served.app.services.database.write(
-                lambda tx, table=table: tx.execute(text(f"ALTER TABLE {table} RENAME TO x{table}"))
-            )
+        await served.app.services.database.write(break_tables)
         yield served
+
+
+def break_tables(tx: Tx) -> None:
+    for table in ("maintenance", "project_members"):
+        tx.execute(text(f"ALTER TABLE {table} RENAME TO lost_{table}"))
 
 
 async def test_detailed_health_answers_as_documented(server: Served) -> None:

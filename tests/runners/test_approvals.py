@@ -14,6 +14,7 @@ APPROVALS = """query ($project: ID, $status: [ApprovalStatus!]) {
     nodes { id tool input status reason answerer { username } run { id } task { title } }
   }
 }"""
+NOTIFICATIONS = "{ notifications { id title message actions } }"
 UPDATES = """subscription ($project: ID!) {
   approvalUpdates(projectId: $project, after: "0-0") {
     kind approval { id status }
@@ -106,6 +107,26 @@ async def test_a_request_is_listed_told_and_kept_with_its_answer(office: Opening
         (each["status"], each["reason"], each["answerer"], each["task"]) for each in after
     ]
     assert ["approval.requested", "approval.allowed"] == told
+
+
+async def test_who_started_the_run_is_notified_until_somebody_has_answered(
+    office: Opening,
+) -> None:
+    async with office("asking") as place:
+        user = place.user
+        run_id = await user.begin("Build")
+        asked = (await user.told(run_id, "AgentPermissionRequest"))["approval"]
+        waiting = (await user.ask(NOTIFICATIONS))["notifications"]
+        administrator = await director(place.server, "admin")
+        others = (await administrator.ask(NOTIFICATIONS))["notifications"]
+        await administrator.answer(asked["id"], "ALLOW")
+        answered = (await user.ask(NOTIFICATIONS))["notifications"]
+
+    assert [(asked["id"], "An agent asks to use Bash", '{"command":"make all"}')] == [
+        (each["id"], each["title"], each["message"]) for each in waiting
+    ]
+    assert ["Allow", "Deny"] == [action["label"] for action in waiting[0]["actions"]]
+    assert [] == others == answered
 
 
 async def test_who_may_only_look_can_not_answer(office: Opening) -> None:

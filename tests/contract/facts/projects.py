@@ -61,7 +61,7 @@ ENDPOINTS = (
             "page": ("1",),
             "page_size": ("20",),
         },
-        free=("created_by", "search"),
+        free=("created_by",),
         given={"project_id": "project_id"},
         answer=PAGE
         | {

@@ -80,7 +80,7 @@ ENDPOINTS = (
         "GET",
         "/api/tasks/",
         query={"project_id": ("{task_project_id}",), **FILTERS},
-        free=("project_id", "assigned_to", "tags", "search"),
+        free=("project_id", "assigned_to", "tags"),
         answer=PAGE
         | {
             "items": Some(

@@ -27,7 +27,7 @@ ENDPOINTS = (
     Endpoint(
         "GET",
         "/api/users/profile",
-        given={"preferences": "preferences"},
+        given={"user": "a_used_account"},
         answer={
             "id": ID,
             "username": WORDS,

@@ -1,0 +1,142 @@
+"""Tokens: who they stand for, until when, and what is refused."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+import pytest
+from sqlalchemy import update
+
+from db.errors import Problem
+from db.tables import users
+from graph.auth import CLAIMS, Gate
+from tests.fixtures.server import PASSWORD, QUICK_HASHER, Served
+
+
+@pytest.fixture
+def gate(sqlite_server: Served) -> Gate:
+    return sqlite_server.app.services.gate
+
+
+@pytest.fixture
+def key(sqlite_server: Served) -> str:
+    return sqlite_server.app.services.settings.signing_key()
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    return dict(jwt.decode(token, options={"verify_signature": False}))
+
+
+async def refusal(gate: Gate, token: str) -> str:
+    with pytest.raises(Problem) as refused:
+        await gate.identify(token)
+    return refused.value.code
+
+
+async def test_a_token_stands_for_who_signed_in(gate: Gate, sqlite_server: Served) -> None:
+    grant = await gate.login("developer", PASSWORD)
+    identity = await gate.identify(grant.access_token)
+
+    assert "developer" == identity.actor.username
+    assert sqlite_server.user_ids["developer"] == identity.actor.id == grant.user_id
+    assert 3600 == grant.expires_in
+    assert set(CLAIMS) == set(claims_of(grant.access_token))
+
+
+@pytest.mark.parametrize(
+    ("username", "password"), [("admin", "wrong"), ("nobody", PASSWORD), ("", "")]
+)
+async def test_who_does_not_know_the_password_learns_nothing(
+    gate: Gate, username: str, password: str
+) -> None:
+    with pytest.raises(Problem) as refused:
+        await gate.login(username, password)
+
+    assert ("AUTH_TOKEN_INVALID", "The user name or the password is wrong.") == (
+        refused.value.code,
+        refused.value.message,
+    )
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+async def test_a_token_without_a_claim_is_refused(gate: Gate, key: str, claim: str) -> None:
+    claims = claims_of((await gate.login("admin", PASSWORD)).access_token)
+    del claims[claim]
+
+    assert "AUTH_TOKEN_INVALID" == await refusal(gate, jwt.encode(claims, key, "HS256"))
+
+
+@pytest.mark.parametrize(
+    ("change", "signed"),
+    [
+        ({"typ": "refresh"}, {}),
+        ({"sub": "nobody"}, {}),
+        ({"tv": 2}, {}),
+        ({"exp": 0}, {}),
+        ({"exp": "soon"}, {}),
+        ({"nbf": datetime.now(UTC) + timedelta(hours=1)}, {}),
+        ({}, {"key": "another key of at least 32 bytes, for sure"}),
+        ({}, {"key": "", "algorithm": "none"}),
+        ({}, {"algorithm": "HS512"}),
+    ],
+    ids=repr,
+)
+async def test_a_token_that_we_did_not_give_is_refused(
+    gate: Gate, key: str, change: dict[str, Any], signed: dict[str, Any]
+) -> None:
+    claims = claims_of((await gate.login("admin", PASSWORD)).access_token)
+    token = jwt.encode(claims | change, **({"key": key, "algorithm": "HS256"} | signed))
+
+    assert "AUTH_TOKEN_INVALID" == await refusal(gate, token)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_a_token_that_was_changed_is_refused(gate: Gate, place: int) -> None:
+    parts = (await gate.login("admin", PASSWORD)).access_token.split(".")
+    parts[place] = parts[place][:5] + ("A" if parts[place][5] != "A" else "B") + parts[place][6:]
+
+    assert "AUTH_TOKEN_INVALID" == await refusal(gate, ".".join(parts))
+
+
+@pytest.mark.parametrize("token", ["", "a", "a.b.c", "é.é.é", "..", "\ud800"])
+async def test_what_is_no_token_is_refused(gate: Gate, token: str) -> None:
+    assert "AUTH_TOKEN_INVALID" == await refusal(gate, token)
+
+
+async def test_a_token_that_has_expired_is_good_for_another_one_for_a_while(
+    gate: Gate, key: str, sqlite_server: Served
+) -> None:
+    claims = claims_of((await gate.login("admin", PASSWORD)).access_token)
+    grace = timedelta(seconds=sqlite_server.app.services.settings.refresh_grace_seconds)
+    minute = timedelta(minutes=1)
+    lately, long_ago = (
+        jwt.encode(claims | {"exp": datetime.now(UTC) - past}, key, "HS256")
+        for past in (minute, grace + minute)
+    )
+    fresh = await gate.refresh(lately)
+
+    assert "AUTH_TOKEN_INVALID" == await refusal(gate, lately)
+    assert "admin" == (await gate.identify(fresh.access_token)).actor.username
+    with pytest.raises(Problem, match="expired"):
+        await gate.refresh(long_ago)
+
+
+async def test_a_token_that_is_remembered_still_expires(gate: Gate, key: str) -> None:
+    claims = claims_of((await gate.login("admin", PASSWORD)).access_token)
+    soon = datetime.now(UTC) + timedelta(seconds=1.5)
+    token = jwt.encode(claims | {"exp": soon}, key, "HS256")
+    identity = await gate.identify(token)
+    while datetime.now(UTC) < identity.expires_at:
+        await gate.passwords.verify("", QUICK_HASHER.hash(""))
+
+    assert "AUTH_TOKEN_INVALID" == await refusal(gate, token)
+
+
+async def test_a_token_of_before_is_worth_nothing(gate: Gate, sqlite_server: Served) -> None:
+    token = (await gate.login("developer", PASSWORD)).access_token
+    await gate.identify(token)
+    newer = update(users).where(users.c.username == "developer").values(token_version=2)
+    await sqlite_server.app.services.database.write(lambda tx: tx.execute(newer))
+    gate.forget()
+
+    assert "AUTH_TOKEN_INVALID" == await refusal(gate, token)

@@ -1,0 +1,219 @@
+"""The worker: retries, timeouts, what becomes of runs when it stops or loses the database."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from app import create_worker
+from db import claims, lifecycle, projects, tasks
+from db.actors import Actor
+from db.engine import Database, Tx
+from db.errors import DatabaseUnavailable
+from db.tables import events, runs
+from db.tables import tasks as task_rows
+from db.types import Lane, RunStatus
+from runners import worker as worker_module
+from runners.worker import Worker
+from settings import Settings
+from tests.db import queues
+from tests.fixtures.server import settings_for
+
+PATIENCE_SECONDS = 20
+FAILS_ONCE = "[ -e tried ] || { touch tried; exit 3; }"
+
+
+async def test_a_failed_task_is_tried_again_and_what_it_printed_stays(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with working(database_url, tmp_path) as (database, _):
+        options = {"retry_attempts": 2, "retry_delay": 0.01}
+        run_id = await executed(database, f"echo once; {FAILS_ONCE}", options)
+        run = await until(database, run_id, has_ended)
+        told = await kinds(database, run_id)
+
+    assert (RunStatus.COMPLETED, 2, 0) == (run.status, run.attempt, run.exit_code)
+    assert len("once\n") * 2 == run.total_bytes
+    assert [
+        "task.queued",
+        "task.started",
+        "task.retrying",
+        "task.started",
+        "task.completed",
+    ] == told
+
+
+async def test_a_task_that_keeps_failing_has_failed_after_its_retries(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with working(database_url, tmp_path) as (database, _):
+        options = {"retry_attempts": 1, "retry_delay": 0.01}
+        run_id = await executed(database, "exit 3", options)
+        run = await until(database, run_id, has_ended)
+
+    assert (RunStatus.FAILED, 2, 3) == (run.status, run.attempt, run.exit_code)
+
+
+async def test_a_project_says_how_often_its_tasks_are_tried_again(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with working(database_url, tmp_path) as (database, _):
+        run_id = await executed(database, "true", {}, defaults=(4, 60))
+        run = await until(database, run_id, has_ended)
+
+    assert (5, 60) == (run.max_attempts, run.timeout_seconds)
+
+
+async def test_what_takes_too_long_fails_with_a_timeout(database_url: str, tmp_path: Path) -> None:
+    async with working(database_url, tmp_path, default_timeout_seconds=1) as (database, _):
+        run_id = await executed(database, "sleep 600", {})
+        run = await until(database, run_id, has_ended)
+
+    assert (RunStatus.FAILED, "TASK_TIMEOUT") == (run.status, run.error_code)
+
+
+def test_pauses_between_tries_grow_and_are_not_all_the_same() -> None:
+    class Run:
+        options: dict[str, Any] = {}
+        attempt = 1
+
+    pauses = []
+    for Run.attempt in range(1, 13):
+        pauses.append([lifecycle._pause_after(Run) for _ in range(20)])  # type: ignore[arg-type]
+
+    assert all(0.5 * 2**n <= pause <= 2**n for n in range(8) for pause in pauses[n])
+    assert max(pauses[-1]) <= lifecycle.LONGEST_RETRY_DELAY_SECONDS
+    assert all(len(set(some)) > 1 for some in pauses)
+
+
+async def test_a_worker_that_stops_hands_back_what_runs_without_counting_the_attempt(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with working(database_url, tmp_path) as (database, _):
+        run_id = await executed(database, "sleep 600", {})
+        await until(database, run_id, has_started)
+
+    async with queues.opened(database_url, 1) as (database,):
+        run = await until(database, run_id, lambda run: run.status != RunStatus.RUNNING)
+        workers = await database.rows(select(claims.workers))
+
+    assert (RunStatus.QUEUED, 0, None) == (run.status, run.attempt, run.worker_id)
+    assert [] == workers
+
+
+async def test_a_worker_that_claims_no_more_ends_what_it_has(
+    database_url: str, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    async with working(database_url, tmp_path, drain_seconds=10) as (database, worker):
+        first = await executed(database, f"until [ -e {gate} ]; do sleep 0.05; done", {})
+        await until(database, first, has_started)
+        worker.stop_claiming()
+        second = await executed(database, "true", {})
+        gate.touch()
+        run = await until(database, first, has_ended)
+        other = await until(database, second, lambda _: True)
+
+    assert RunStatus.COMPLETED == run.status
+    assert RunStatus.QUEUED == other.status
+
+
+async def test_a_worker_that_cannot_renew_its_leases_stops_what_runs(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "SELF_FENCE_SECONDS", 0.5)
+    pid_file = tmp_path / "pid"
+    async with working(database_url, tmp_path) as (database, worker):
+        run_id = await executed(database, f"echo $$ > {pid_file}; exec sleep 600", {})
+        await until(database, run_id, has_started)
+        while not pid_file.exists() or not pid_file.read_text():
+            await asyncio.sleep(0.01)
+        monkeypatch.setattr(claims, "beat", unavailable)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while worker._executions:
+                await asyncio.sleep(0.01)
+        run = await until(database, run_id, lambda _: True)
+
+    assert not Path(f"/proc/{pid_file.read_text().strip()}").exists()
+    assert (RunStatus.RUNNING, None) == (run.status, run.finished_at)
+
+
+async def test_a_run_that_was_claimed_and_never_begun_is_not_lost_with_its_worker(
+    database_url: str,
+) -> None:
+    def unit(tx: Tx) -> str:
+        run_id = queues.enqueue(tx, queues.add_user(tx, "user"), Lane.NORMAL)
+        worker_id = claims.enlist(tx, "host", "boot", 1, 1, 1)
+        claims.claim(tx, worker_id, 1)
+        claims.dismiss(tx, worker_id)
+        return run_id
+
+    async with queues.opened(database_url, 1) as (database,):
+        run_id = await database.write(unit)
+        run = await until(database, run_id, lambda _: True)
+
+    assert (RunStatus.QUEUED, 0) == (run.status, run.attempt)
+
+
+@asynccontextmanager
+async def working(
+    database_url: str, directory: Path, **settings: Any
+) -> AsyncIterator[tuple[Database, Worker]]:
+    """A database with a worker."""
+    chosen: Settings = settings_for(database_url, directory, **settings)
+    async with queues.opened(database_url, 1) as (database,):
+        worker = create_worker(chosen, database)
+        async with worker.working():
+            yield database, worker
+
+
+async def executed(
+    database: Database,
+    command: str,
+    options: dict[str, Any],
+    defaults: tuple[int | None, int | None] = (None, None),
+) -> str:
+    """The run of a fresh task of a fresh project."""
+
+    def unit(tx: Tx) -> str:
+        user: Actor = queues.add_user(tx, f"user of {command[:20]}")
+        project_id = queues.add_project(tx, user, 5)
+        projects.set_defaults(tx, user, project_id, *defaults)
+        (task_id,) = queues.add_tasks(tx, user, project_id, 1)
+        changed = update(task_rows).where(task_rows.c.id == task_id)
+        tx.execute(changed.values({"metadata": {"command": command}}))
+        return tasks.execute(tx, user, task_id, Lane.NORMAL, options)
+
+    return await database.write(unit)
+
+
+async def until(database: Database, run_id: str, is_so: Callable[[Any], bool]) -> Any:
+    """The run, as soon as something is so of it."""
+    with database.bus.listen(f"run:{run_id}") as listener:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                run = await database.first(select(runs).where(runs.c.id == run_id))
+                if is_so(run):
+                    return run
+                await listener.wait(1)
+
+
+def has_started(run: Any) -> bool:
+    return run.started_at is not None
+
+
+def has_ended(run: Any) -> bool:
+    return run.finished_at is not None
+
+
+async def kinds(database: Database, run_id: str) -> list[str]:
+    of_run = select(events.c.kind).where(events.c.run_id == run_id).order_by(events.c.seq)
+    return [event.kind for event in await database.rows(of_run)]
+
+
+def unavailable(*_: Any) -> dict[str, bool]:
+    raise DatabaseUnavailable
