@@ -73,31 +73,45 @@ class Seen:
     title: str
     lane: str
     place: int = 0
+    run_id: str = ""
     status: str = "PENDING"
     progress: int = 0
     ending: str = ""
+
+
+@dataclass
+class Printed:
+    """The latest whole lines of a run, and what has begun behind them."""
+
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=LINES_SHOWN))
+    begun: str = ""
+
+    def add(self, content: str) -> None:
+        *whole, self.begun = (self.begun + content).split("\n")
+        self.lines.extend(whole)
 
 
 class Board:
-    """What is shown: the queue, and what each task prints."""
+    """What is shown: the queue, and what each task prints.
+
+    News may come before the answer to what we asked: of tasks and runs that we do not know yet.
+    """
 
     def __init__(self) -> None:
         self.tasks: dict[str, Seen] = {}
-        self.task_of_run: dict[str, str] = {}
-        self._begun: dict[str, str] = defaultdict(str)
+        self._printed: dict[str, Printed] = defaultdict(Printed)
 
     def hear(self, news: dict[str, Any]) -> None:
         match news["__typename"]:
             case "TaskUpdate":
-                seen = self.tasks[news["taskId"]]
-                seen.status, seen.progress = news["status"], news["progressPercentage"]
+                if seen := self.tasks.get(news["taskId"]):
+                    seen.status, seen.progress = news["status"], news["progressPercentage"]
             case "TaskCompleted":
                 self.tasks[news["taskId"]].ending = f"exit code {news['exitCode']}"
             case "TaskFailed":
                 self.tasks[news["taskId"]].ending = news["message"]
             case "CommandOutput":
-                self._print(news["commandId"], news["content"])
+                self._printed[news["commandId"]].add(news["content"])
 
     def is_done(self) -> bool:
         return all(seen.ending for seen in self.tasks.values())
@@ -110,15 +124,11 @@ class Board:
         for seen in self.tasks.values():
             progress = f"{seen.progress} %" if seen.progress else ""
             table.add_row(seen.title, seen.lane, f"{seen.place}.", seen.status, progress)
-        outputs = [
-            Panel(Text("\n".join(seen.lines)), title=seen.title, subtitle=seen.ending, height=6)
-            for seen in self.tasks.values()
-        ]
-        return Group(table, *outputs)
+        return Group(table, *map(self._panel, self.tasks.values()))
 
-    def _print(self, run_id: str, content: str) -> None:
-        *whole, self._begun[run_id] = (self._begun[run_id] + content).split("\n")
-        self.tasks[self.task_of_run[run_id]].lines.extend(whole)
+    def _panel(self, seen: Seen) -> Panel:
+        lines = Text("\n".join(self._printed[seen.run_id].lines))
+        return Panel(lines, title=seen.title, subtitle=seen.ending, height=LINES_SHOWN + 2)
 
 
 async def main() -> int:
@@ -151,9 +161,9 @@ async def _run(port: int, password: str, console: Console) -> Board:
             board.tasks[created["createTask"]["id"]] = Seen(title, lane)
         for task_id, seen in board.tasks.items():
             words = {"task": task_id, "lane": seen.lane}
-            placed = await session.execute(GraphQLRequest(EXECUTE, variable_values=words))
-            seen.place = placed["executeTask"]["queuePosition"]
-            board.task_of_run[placed["executeTask"]["executionId"]] = task_id
+            answer = await session.execute(GraphQLRequest(EXECUTE, variable_values=words))
+            placed = answer["executeTask"]
+            seen.run_id, seen.place = placed["executionId"], placed["queuePosition"]
         await watching
     return board
 

@@ -100,11 +100,11 @@ def malformed(field: str, issue: str) -> Refusal:
 def success(data: bytes, request_id: str) -> bytes:
     """The `data` object of an answer in the envelope, its bytes as they are.
 
-    A root field named `data` is the data, and the last one: what stands before it is only there to
-    be refused. Without it all root fields are the data.
+    A root field named `data` is the data; one named `guard` may stand before it, which is only
+    there to be refused. Else all root fields are the data.
     """
-    _, named, answered = data.partition(b'"data":')
-    data = answered[:-1] if named else data
+    if data.startswith((b'{"data":', b'{"guard":')):
+        data = data.partition(b'"data":')[2][:-1]
     meta = orjson.dumps({"timestamp": now(), "request_id": request_id, "version": VERSION})
     return b"".join((b'{"data":', data, b',"error":null,"meta":', meta, b"}"))
 

@@ -45,7 +45,7 @@ TOO_WIDE = {
     "fields": wide(MOST_FIELDS + 1),
     "a small bomb": bomb(11),
     # Whoever walked this once for each path would be busy for ever.
-    "a bomb": bomb(500),
+    "a bomb": bomb(100),
 }
 
 

@@ -63,8 +63,7 @@ async def end_of(socket: ClientConnection) -> int:
         while True:
             await hear(socket)
     except ConnectionClosed as closed:
-        assert closed.rcvd
-        return closed.rcvd.code
+        return closed.rcvd.code if closed.rcvd else 0
 
 
 @pytest.mark.parametrize(
@@ -215,11 +214,11 @@ async def test_operations_on_one_socket_are_bounded(
         assert 4400 == await end_of(socket)
 
 
-async def test_a_socket_that_is_left_holds_nothing(server: Served) -> None:
-    before = server.app.streams.open
-    async with talk(server, init(server), subscribe(FOLLOW)) as socket:
+async def test_a_socket_that_is_left_holds_nothing(sqlite_server: Served) -> None:
+    streams = sqlite_server.app.streams
+    async with talk(sqlite_server, init(sqlite_server), subscribe(FOLLOW)) as socket:
         await hear(socket)
-        assert before + 1 == server.app.streams.open
+        assert 1 == streams.open
     async with asyncio.timeout(10):
-        while server.app.streams.open > before:  # noqa: ASYNC110 - nobody tells it
+        while streams.open:  # noqa: ASYNC110 - nobody tells it
             await asyncio.sleep(0.01)

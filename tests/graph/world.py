@@ -184,6 +184,15 @@ def _dependencies() -> Iterable[dict[str, Any]]:
         }
 
 
+def _documents() -> Iterable[dict[str, Any]]:
+    for project in _projects():
+        words = [[project["name"]], [project["description"] or ""]]
+        yield {"id": project["id"], "words": words}
+    for task in _tasks():
+        words = [[task["title"]], [task["description"] or ""], task["tags"]]
+        yield {"id": task["id"], "words": words}
+
+
 def _runs() -> Iterable[dict[str, Any]]:
     """Two of every fourth task, the newer one queued at times; and commands of their own."""
     for number in range(1, 13):
@@ -285,6 +294,7 @@ ROWS: Mapping[Table, list[dict[str, Any]]] = {
     tables.tasks: list(_tasks()),
     tables.task_tags: list(_tags()),
     tables.task_dependencies: list(_dependencies()),
+    tables.documents: list(_documents()),
     tables.runs: list(_runs()),
     tables.chunks: list(_chunks()),
     tables.events: list(_events()),

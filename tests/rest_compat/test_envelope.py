@@ -24,6 +24,12 @@ def test_a_root_field_named_data_is_the_data() -> None:
     assert answer["error"] is None
 
 
+def test_a_guard_is_not_shown() -> None:
+    answer = orjson.loads(envelope.success(b'{"guard":{"id":"1"},"data":{"data":[]}}', "r-1"))
+
+    assert {"data": []} == answer["data"]
+
+
 def test_root_fields_of_other_names_are_all_data() -> None:
     answer = orjson.loads(envelope.success(b'{"items":[{"data":1}],"total":1}', "r-1"))
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,10 +15,11 @@ from db import claims, lifecycle, projects, tasks
 from db.actors import Actor
 from db.engine import Database, Tx
 from db.errors import DatabaseUnavailable
-from db.tables import events, runs
+from db.tables import events, runs, workers
 from db.tables import tasks as task_rows
 from db.types import Lane, RunStatus
 from runners import worker as worker_module
+from runners.survivors import Identity, is_alive
 from runners.worker import Worker
 from settings import Settings
 from tests.db import queues
@@ -77,13 +79,8 @@ async def test_what_takes_too_long_fails_with_a_timeout(database_url: str, tmp_p
 
 
 def test_pauses_between_tries_grow_and_are_not_all_the_same() -> None:
-    class Run:
-        options: dict[str, Any] = {}
-        attempt = 1
-
-    pauses = []
-    for Run.attempt in range(1, 13):
-        pauses.append([lifecycle._pause_after(Run) for _ in range(20)])  # type: ignore[arg-type]
+    tries: list[Any] = [SimpleNamespace(options={}, attempt=number) for number in range(1, 13)]
+    pauses = [[lifecycle._pause_after(run) for _ in range(20)] for run in tries]
 
     assert all(0.5 * 2**n <= pause <= 2**n for n in range(8) for pause in pauses[n])
     assert max(pauses[-1]) <= lifecycle.LONGEST_RETRY_DELAY_SECONDS
@@ -99,10 +96,10 @@ async def test_a_worker_that_stops_hands_back_what_runs_without_counting_the_att
 
     async with queues.opened(database_url, 1) as (database,):
         run = await until(database, run_id, lambda run: run.status != RunStatus.RUNNING)
-        workers = await database.rows(select(claims.workers))
+        left = await database.rows(select(workers))
 
     assert (RunStatus.QUEUED, 0, None) == (run.status, run.attempt, run.worker_id)
-    assert [] == workers
+    assert [] == left
 
 
 async def test_a_worker_that_claims_no_more_ends_what_it_has(
@@ -126,19 +123,16 @@ async def test_a_worker_that_cannot_renew_its_leases_stops_what_runs(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_module, "SELF_FENCE_SECONDS", 0.5)
-    pid_file = tmp_path / "pid"
     async with working(database_url, tmp_path) as (database, worker):
-        run_id = await executed(database, f"echo $$ > {pid_file}; exec sleep 600", {})
-        await until(database, run_id, has_started)
-        while not pid_file.exists() or not pid_file.read_text():
-            await asyncio.sleep(0.01)
+        run_id = await executed(database, "exec sleep 600", {})
+        run = await until(database, run_id, has_started)
+        identity = Identity(run.boot_id, run.pid, run.pid_started)
         monkeypatch.setattr(claims, "beat", unavailable)
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while worker._executions:
-                await asyncio.sleep(0.01)
+            await asyncio.wait(worker._carrying)
         run = await until(database, run_id, lambda _: True)
 
-    assert not Path(f"/proc/{pid_file.read_text().strip()}").exists()
+    assert not is_alive(identity)
     assert (RunStatus.RUNNING, None) == (run.status, run.finished_at)
 
 
