@@ -20,7 +20,7 @@ CLAUDE := .venv/claude/.$(CLAUDE_VERSION)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test fuzz test-claude lint types schema lock clean
+.PHONY: help install run demo test fuzz test-claude bench-queue lint types schema lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ fuzz: .venv/.dev $(PAGES) ## Ask the REST paths thousands of things at random (F
 
 test-claude: .venv/.dev $(CLAUDE) ## Test with the real claude CLI, against a stub of its API
 	REQUIRE_CLAUDE=1 .venv/bin/pytest $(PYTEST_FLAGS) tests/claude
+
+bench-queue: .venv/.dev bench/.venv-queue/.ready ## Measure the queue beside others
+	.venv/bin/python -m bench.queue
 
 lint: .venv/.dev ## Check style and format
 	.venv/bin/ruff check .
@@ -70,6 +73,11 @@ clean: ## Remove .venv, what was fetched and the caches; data/ stays
 .venv/.runtime .venv/.dev: pyproject.toml | .venv/bin/python $(UV)
 	$(call INSTALL_LOCK,$(filter %.lock,$^))
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+bench/.venv-queue/.ready: bench/requirements-queue.txt
+	$(PYTHON) -m venv bench/.venv-queue
+	bench/.venv-queue/bin/python -m pip install --quiet --requirement $<
 	@touch $@
 
 .venv/bin/python:

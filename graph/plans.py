@@ -69,7 +69,9 @@ class Plan:
         if not self._flags:
             self._variant({})
 
-    async def run(self, given: dict[str, Any], context: Any) -> tuple[bytes | None, list[GraphQLError]]:
+    async def run(
+        self, given: dict[str, Any], context: Any
+    ) -> tuple[bytes | None, list[GraphQLError]]:
         """The JSON of `data`, and the errors of a mutation.
 
         Raises `NotPlannable` when these variables select what a plan can't do, `Unplanned` when the

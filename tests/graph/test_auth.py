@@ -74,7 +74,7 @@ async def test_a_token_without_a_claim_is_refused(gate: Gate, key: str, claim: s
         ({"tv": 2}, {}),
         ({"exp": 0}, {}),
         ({"exp": "soon"}, {}),
-        ({"nbf": datetime.now(UTC) + timedelta(hours=1)}, {}),
+        ({"nbf": datetime(2999, 1, 1, tzinfo=UTC)}, {}),
         ({}, {"key": "another key of at least 32 bytes, for sure"}),
         ({}, {"key": "", "algorithm": "none"}),
     ],

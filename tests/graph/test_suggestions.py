@@ -2,6 +2,7 @@
 
 import tomllib
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -72,7 +73,7 @@ def test_a_program_is_a_context_too() -> None:
 
 
 @pytest.mark.parametrize("words", [{"prefix": "no such thing"}, {"context": "no such thing"}])
-def test_nothing_is_suggested_where_nothing_fits(words: dict[str, str]) -> None:
+def test_nothing_is_suggested_where_nothing_fits(words: dict[str, Any]) -> None:
     assert [] == commands(**words)
 
 

@@ -22,4 +22,8 @@ async def test_the_demo_shows_each_task_to_its_end_and_cleans_up(tmp_path: Path)
     assert 3 == shown.count("exit code 0")
     for line in ("row 6", "nail 4", "dry", "* * *"):
         assert line in shown
-    assert [] == list(tmp_path.iterdir())
+    assert [] == left_in(tmp_path)
+
+
+def left_in(directory: Path) -> list[Path]:
+    return list(directory.iterdir())

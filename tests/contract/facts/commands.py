@@ -75,7 +75,9 @@ ENDPOINTS = (
         "GET",
         "/api/commands/history",
         given={"ended": "ended_command_id"},
-        query={"limit": ("50", "1"), "offset": ("0", "1000")},
+        query={
+            "limit": ("50", "1"),
+        },
         answer={
             "commands": [
                 {
