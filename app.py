@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from db import tracing
 from db.bus import Bus, PostgresBus, RedisBus
 from db.engine import Database
 from db.postgres import PostgresDatabase, dsn
@@ -202,6 +204,27 @@ def _bus(settings: Settings) -> Bus:
     return PostgresBus(dsn(settings.database))
 
 
+@contextlib.contextmanager
+def traced(settings: Settings) -> Iterator[None]:
+    """Spans for as long as the block lasts, if there is somewhere to send them."""
+    if settings.otel_exporter_otlp_endpoint is None:
+        yield
+        return
+    # Optional, and slow to import: only where it is asked for.
+    sdk = import_module("opentelemetry.sdk.trace")
+    batches = import_module("opentelemetry.sdk.trace.export")
+    http = import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+    address = f"{settings.otel_exporter_otlp_endpoint.rstrip('/')}/v1/traces"
+    provider = sdk.TracerProvider()
+    provider.add_span_processor(batches.BatchSpanProcessor(http.OTLPSpanExporter(address)))
+    tracing.use(provider.get_tracer("claude-cli-api"))
+    try:
+        yield
+    finally:
+        tracing.use(None)
+        provider.shutdown()
+
+
 @contextlib.asynccontextmanager
 async def opened(database: Database) -> AsyncIterator[None]:
     """A database and its bus, open for as long as they are needed."""
@@ -219,21 +242,32 @@ async def opened(database: Database) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def _lives(services: Services, worker: Worker | None) -> AsyncIterator[None]:
     upkeep = Upkeep(services.database, services.settings)
-    async with opened(services.database), upkeep.going_on(), metrics.lag_measured():
-        await services.maintenance.refresh()
-        keeping = [
-            asyncio.create_task(services.gate.keep_current(), name="users stay current"),
-            asyncio.create_task(services.maintenance.keep_current(), name="maintenance is known"),
-        ]
-        try:
-            if worker is None:
+    with traced(services.settings):
+        async with (
+            opened(services.database),
+            upkeep.going_on(),
+            metrics.lag_measured(),
+            _serving(services, worker),
+        ):
+            yield
+
+
+@contextlib.asynccontextmanager
+async def _serving(services: Services, worker: Worker | None) -> AsyncIterator[None]:
+    await services.maintenance.refresh()
+    keeping = [
+        asyncio.create_task(services.gate.keep_current(), name="users stay current"),
+        asyncio.create_task(services.maintenance.keep_current(), name="maintenance is known"),
+    ]
+    try:
+        if worker is None:
+            yield
+        else:
+            async with worker.working():
                 yield
-            else:
-                async with worker.working():
-                    yield
-        finally:
-            for task in keeping:
-                task.cancel()
-            await asyncio.gather(*keeping, return_exceptions=True)
-            if services.redis:
-                await services.redis.aclose()
+    finally:
+        for task in keeping:
+            task.cancel()
+        await asyncio.gather(*keeping, return_exceptions=True)
+        if services.redis:
+            await services.redis.aclose()

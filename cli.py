@@ -164,13 +164,14 @@ async def _work(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop, number)
     if settings.metrics_port:
         start_http_server(settings.metrics_port, "127.0.0.1")
-    async with (
-        composition.opened(database),
-        Upkeep(database, settings).going_on(),
-        worker.working(),
-    ):
-        print("Working. Stop with Ctrl-C.", flush=True)
-        await stopped.wait()
+    with composition.traced(settings):
+        async with (
+            composition.opened(database),
+            Upkeep(database, settings).going_on(),
+            worker.working(),
+        ):
+            print("Working. Stop with Ctrl-C.", flush=True)
+            await stopped.wait()
 
 
 async def _prune(settings: Settings, *, dry_run: bool) -> dict[str, int]:

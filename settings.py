@@ -128,6 +128,9 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
     """Where `claude-cli-api work` serves its metrics, on 127.0.0.1; by default nowhere."""
 
+    otel_exporter_otlp_endpoint: str | None = None
+    """Where OpenTelemetry's spans go, by OTLP over HTTP; needs the extra `otel`."""
+
     stop_grace_seconds: float = Field(default=5.0, ge=0)
     """What a cancelled process gets between SIGTERM and SIGKILL."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, insert, select, update
 
-from db import lifecycle, policies, spending
+from db import policies, spending, standing
 from db.engine import Tx
 from db.errors import Invalid
 from db.inbox import LONGEST_MESSAGE
@@ -62,14 +62,9 @@ def tell(tx: Tx, run_id: str, fence: int, kind: str, data: Mapping[str, Any]) ->
     return True
 
 
-def begin(tx: Tx, run_id: str, fence: int) -> bool:
-    """Open the inbox of a run whose agent is about to start, perhaps once more."""
-    return _change(tx, run_id, fence, {"inbox_closed_at": None}) is not None
-
-
 def identify(tx: Tx, run_id: str, fence: int, session_id: str, model: str) -> bool:
-    """Remember the agent's own name for its conversation, to go on with it later."""
-    values = {"agent_session_id": session_id, "agent_model": model}
+    """Remember the agent's own name for its conversation; from now on it hears what is sent."""
+    values = {"agent_session_id": session_id, "agent_model": model, "inbox_closed_at": None}
     return _change(tx, run_id, fence, values) is not None
 
 
@@ -84,7 +79,7 @@ def advance(tx: Tx, run_id: str, fence: int, percentage: int) -> bool:
     if held is None:
         return False
     if held.task_id:
-        lifecycle.record_progress(tx, held, percentage)
+        standing.record_progress(tx, held, percentage)
     return True
 
 

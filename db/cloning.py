@@ -15,6 +15,15 @@ from db.tables import tasks as task_rows
 from db.types import TaskStatus
 
 MOST_TASKS = 10_000
+COPIED = (
+    "title",
+    "description",
+    "priority",
+    "estimated_seconds",
+    "tags",
+    "metadata",
+    "auto_start",
+)
 
 
 def clone(
@@ -73,8 +82,7 @@ def _copy_tasks(tx: Tx, actor: Actor, project_id: str, copy: Row[Any]) -> None:
 
 
 def _copied(tx: Tx, actor: Actor, original: Row[Any], project_id: str) -> dict[str, Any]:
-    kept = ("title", "description", "priority", "estimated_seconds", "tags", "metadata")
-    return {name: original._mapping[name] for name in kept} | {
+    return {name: original._mapping[name] for name in COPIED} | {
         "id": new_id(),
         "project_id": project_id,
         "status": TaskStatus.PENDING,

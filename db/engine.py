@@ -9,6 +9,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 import orjson
 from sqlalchemy import Connection, CursorResult, Dialect, Executable, Row
 
+from db import tracing
 from db.bus import Bus
 from db.statements import Reading
 
@@ -91,7 +92,8 @@ class Database(ABC):
         Raises what the unit raises, and then nothing of it has happened; `DatabaseUnavailable`
         when the database could not do it.
         """
-        result, topics = await self._commit(lambda tx: unit(tx, *args, **kwargs))
+        with tracing.span("transaction"):
+            result, topics = await self._commit(lambda tx: unit(tx, *args, **kwargs))
         self.bus.hint(topics)
         return result
 

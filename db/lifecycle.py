@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, Update, bindparam, literal_column, select, update
 
-from db import approvals, events
+from db import approvals, events, standing
 from db.actors import Actor
 from db.clock import from_now
 from db.engine import Tx
@@ -16,7 +16,7 @@ from db.errors import Invalid
 from db.events import Fact
 from db.listing import one_of
 from db.tables import runs, task_dependencies, tasks
-from db.types import DependencyType, Lane, RunnerName, RunStatus, TaskStatus
+from db.types import DependencyType, RunnerName, RunStatus, TaskStatus
 
 ACTIVE = (RunStatus.QUEUED, RunStatus.RUNNING)
 # Spelled out, not parameters: only so are partial indexes used.
@@ -104,33 +104,6 @@ def unmet(task_id: str) -> Select[Any]:
             tasks.c.deleted_at.is_(None),
         )
     )
-
-
-def record_queued(tx: Tx, actor: Actor, task: Row[Any], run_id: str, lane: Lane) -> None:
-    """A task whose run is queued is pending."""
-    waiting = {"status": TaskStatus.PENDING, "progress_percentage": 0}
-    values = waiting | {"started_at": None, "completed_at": None}
-    _set_task(tx, "task.queued", actor, task, run_id, values, lane=lane)
-
-
-def record_cancelled(tx: Tx, actor: Actor, task: Row[Any], reason: str | None) -> None:
-    """Cancel a task that no process works on."""
-    values = {"status": TaskStatus.CANCELLED, "completed_at": tx.now}
-    _set_task(tx, "task.cancelled", actor, task, None, values, reason=reason)
-
-
-def record_moved(tx: Tx, actor: Actor, task: Row[Any], run: Row[Any], lane: Lane) -> None:
-    """A task's queued run waits in another lane."""
-    lanes = {"field": "queue", "old_value": run.lane, "new_value": lane}
-    _set_task(tx, "task.prioritized", actor, task, run.id, {}, **lanes)
-
-
-def record_progress(tx: Tx, run: Row[Any], percentage: int) -> None:
-    """Note how far a task's run has come; it never goes back."""
-    task = tx.first(select(tasks).where(tasks.c.id == run.task_id))
-    if task and task.status == TaskStatus.RUNNING and task.progress_percentage < percentage:
-        values = {"progress_percentage": percentage}
-        _set_task(tx, events.PROGRESSED, None, task, run.id, values)
 
 
 def record(tx: Tx, reports: Sequence[Report]) -> set[str]:
@@ -347,8 +320,13 @@ def _take(tx: Tx, steps: Sequence[_Step]) -> None:
     if delayed := [step for step in steps if step.pause_seconds is not None]:
         pauses = [{"key": step.run.id, "pause": step.pause_seconds} for step in delayed]
         tx.execute(_UPDATE_DUE, pauses)
-    _update(tx, _UPDATE_TASK, [{"key": step.run.task_id, **step.task_values, "updated_at": tx.now}
-                               for step in steps if step.run.task_id])  # fmt: skip
+    of_tasks = [step for step in steps if step.run.task_id]
+    told = {"updated_at": tx.now}
+    _update(
+        tx,
+        standing.UPDATE,
+        [{"key": step.run.task_id, **step.task_values, **told} for step in of_tasks],
+    )
     events.tell_all(tx, [_fact(step) for step in steps if step.word != UNTOLD])
     if ended := [step.run.id for step in steps if step.has_ended_an_agent]:
         approvals.close(tx, ended)
@@ -372,7 +350,7 @@ def _fact(step: _Step) -> Fact:
     run = step.run
     if run.task_id:
         before = {name: getattr(run, f"task_{name}") for name in _OF_TASK}
-        data = _news_of_task(before, step.task_values, step.details)
+        data = standing.news(before, step.task_values, step.details)
     else:
         data = dict(step.details)
     return Fact(
@@ -383,36 +361,6 @@ def _fact(step: _Step) -> Fact:
         run_id=run.id,
         data=data,
     )
-
-
-def _set_task(
-    tx: Tx,
-    kind: str,
-    actor: Actor | None,
-    task: Row[Any],
-    run_id: str | None,
-    values: Mapping[str, Any],
-    **details: Any,
-) -> None:
-    tx.execute(_UPDATE_TASK, {"key": task.id, **values, "updated_at": tx.now})
-    data = _news_of_task(task._asdict(), values, details)
-    events.tell(
-        tx, kind, actor, project_id=task.project_id, task_id=task.id, run_id=run_id, data=data
-    )
-
-
-def _news_of_task(
-    before: Mapping[str, Any], values: Mapping[str, Any], details: Mapping[str, Any]
-) -> dict[str, Any]:
-    now = {**before, **values}
-    began, ended = now["started_at"], now["completed_at"]
-    return {
-        "title": now["title"],
-        "status": now["status"],
-        "progress_percentage": now["progress_percentage"],
-        "duration_seconds": (ended - began).total_seconds() if began and ended else None,
-        "details": {"old_value": before["status"], "new_value": now["status"], **details},
-    }
 
 
 _OF_TASK = ("title", "status", "progress_percentage", "started_at", "completed_at")
@@ -438,4 +386,3 @@ _LAST = (
 )
 _UPDATE_RUN = update(runs).where(runs.c.id == bindparam("key"))
 _UPDATE_DUE = _UPDATE_RUN.values(due_at=from_now("pause"))
-_UPDATE_TASK = update(tasks).where(tasks.c.id == bindparam("key"))

@@ -20,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 
-from db import bulk, claims, events, lifecycle, tasks
+from db import bulk, claims, events, lifecycle, standing, tasks
 from db.actors import Actor
 from db.bulk import Outcome
 from db.clock import from_now
@@ -226,4 +226,4 @@ def _move(tx: Tx, actor: Actor, task_id: str, *, lane: Lane) -> None:
     still_waits = (runs.c.id == run.id, _is(RunStatus.QUEUED))
     if tx.execute(update(runs).where(*still_waits).values(values)).rowcount == 0:
         raise TaskAlreadyRunning(task_id=task_id)
-    lifecycle.record_moved(tx, actor, task, run, lane)
+    standing.record_moved(tx, actor, task, run, lane)

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, select, update
 
-from db import agents, events, lifecycle, projects, runs, search, terms
+from db import agents, events, lifecycle, projects, runs, search, standing, terms
 from db.actors import Actor
 from db.engine import Tx
 from db.errors import (
@@ -179,7 +179,7 @@ def cancel(tx: Tx, actor: Actor, task_id: str, reason: str | None = None) -> str
     projects.check_active(project)
     if task.status in FINAL:
         raise Invalid("status", "The task has come to its end already", status=task.status)
-    lifecycle.record_cancelled(tx, actor, task, reason)
+    standing.record_cancelled(tx, actor, task, reason)
     return None
 
 
@@ -217,7 +217,7 @@ def _enqueue(tx: Tx, actor: Actor, task: Row[Any], lane: Lane, options: Mapping[
         options=options,
         agent_session_id=session,
     )
-    lifecycle.record_queued(tx, actor, task, run_id, lane)
+    standing.record_queued(tx, actor, task, run_id, lane)
     return run_id
 
 

@@ -11,8 +11,8 @@ from db.tables import runs
 from db.types import RunStatus
 from graph.approvals import Approval
 from graph.context import Context, Info
+from graph.people import User
 from graph.scalars import DateTime, Json
-from graph.types import User
 
 POLL_SECONDS = 5.0
 """A hint may be lost; the record is looked at this often without one."""

@@ -10,6 +10,7 @@ from db.policies import MICROS
 from db.tables import agent_policies as policies
 from db.types import AgentMode
 from graph.nouns import column, noun
+from graph.scalars import BigInt
 
 strawberry.enum(AgentMode, name="AgentMode", description=AgentMode.__doc__)
 
@@ -24,9 +25,9 @@ class RunUsage:
 
     model: str | None = column(None, "The model that it spoke to last.")
     turns: int = column(None, "How often the model answered.")
-    input_tokens: int = column(None, "Tokens that the model read anew.")
-    output_tokens: int = column(None, "Tokens that the model wrote.")
-    cache_tokens: int = column(None, "Tokens that were written to its cache or read from there.")
+    input_tokens: BigInt = column(None, "Tokens that the model read anew.")
+    output_tokens: BigInt = column(None, "Tokens that the model wrote.")
+    cache_tokens: BigInt = column(None, "Tokens that were written to its cache or read from there.")
     cost_usd: float = column(None, "In dollars, as the agent estimates it.")
 
 
@@ -35,9 +36,9 @@ class Usage:
     """What agents took in all. It outlives the runs that it is made up of."""
 
     turns: int = column(None, "How often a model answered.")
-    input_tokens: int = column(None, "Tokens that a model read anew.")
-    output_tokens: int = column(None, "Tokens that a model wrote.")
-    cache_tokens: int = column(None, "Tokens that were written to a cache or read from there.")
+    input_tokens: BigInt = column(None, "Tokens that a model read anew.")
+    output_tokens: BigInt = column(None, "Tokens that a model wrote.")
+    cache_tokens: BigInt = column(None, "Tokens that were written to a cache or read from there.")
     cost_usd: float = column(None, "In dollars, as the agents estimate it.")
 
 

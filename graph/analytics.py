@@ -5,12 +5,12 @@ from typing import Any
 
 import strawberry
 
-from db import analytics, projects
+from db import analytics, projects, spending
 from db.types import Permission
 from graph import reading
 from graph.context import Info
 from graph.permissions import can
-from graph.scalars import Duration
+from graph.scalars import BigInt, Duration
 
 
 @strawberry.type(description="The work of a period at a glance.")
@@ -56,6 +56,17 @@ class TeamPerformance:
     completion_rate: float
 
 
+@strawberry.type(description="What agents took on one day, with one model.")
+class DailyUsage:
+    day: str = strawberry.field(description="In UTC: `2026-01-31`.")
+    model: str
+    turns: int
+    input_tokens: BigInt
+    output_tokens: BigInt
+    cache_tokens: BigInt
+    cost_usd: float
+
+
 @strawberry.type(description="How the work in a project goes, over a period that ends today.")
 class ProjectAnalytics:
     project_id: strawberry.ID
@@ -66,6 +77,13 @@ class ProjectAnalytics:
     team_performance: list[TeamPerformance] = strawberry.field(
         description="Who completed most comes first."
     )
+
+    @strawberry.field(description="What agents took, by day and model, where they took anything.")
+    async def usage(self, info: Info) -> list[DailyUsage]:
+        first_day, *_ = analytics.days_of(self.period, datetime.now(UTC))
+        spent = spending.by_day_and_model(self.project_id, first_day)
+        days: list[Any] = list(await info.context.database.rows(spent))
+        return days
 
 
 @strawberry.type

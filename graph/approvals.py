@@ -13,10 +13,11 @@ from graph import reading, stream
 from graph.context import Info
 from graph.nouns import column, noun, to_one
 from graph.pages import Connection, Lists, SortOrder
+from graph.people import User
 from graph.permissions import can
 from graph.roots import changes, got, listed
 from graph.scalars import DateTime, Json
-from graph.types import Project, Run, Task, User
+from graph.types import Project, Run, Task
 
 strawberry.enum(ApprovalStatus, name="ApprovalStatus", description=ApprovalStatus.__doc__)
 

@@ -30,6 +30,7 @@ from sqlalchemy import Dialect
 from strawberry.schema import Schema
 from strawberry.types.arguments import convert_arguments
 
+from db import tracing
 from db.errors import Problem
 from graph.bounds import check_bounds
 from graph.leaves import Leaves
@@ -134,6 +135,10 @@ class Executor:
 
     async def execute(self, prepared: Prepared, variables: dict[str, Any], context: Any) -> Answer:
         """Carry out a query or a mutation: by its plan, else by the reference."""
+        with tracing.span(f"graphql {_label(prepared)}", request_id=context.request_id):
+            return await self._execute(prepared, variables, context)
+
+    async def _execute(self, prepared: Prepared, variables: dict[str, Any], context: Any) -> Answer:
         try:
             check_variables(variables)
         except Problem as problem:

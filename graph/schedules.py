@@ -12,11 +12,12 @@ from graph.context import Info
 from graph.inputs import changes_of, values_of
 from graph.nouns import column, computed, noun, to_one
 from graph.pages import Connection, Lists, SortOrder
+from graph.people import User
 from graph.permissions import can
 from graph.roots import changes, got, listed
 from graph.scalars import DateTime, Json
 from graph.tasks import ExecuteOptions
-from graph.types import Project, Task, User
+from graph.types import Project, Task
 
 for word in (Overlap, Missed):
     strawberry.enum(word, name=f"Schedule{word.__name__}", description=word.__doc__)

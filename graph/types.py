@@ -9,21 +9,17 @@ from sqlalchemy import case, select
 from db import events as log
 from db import output, projects, spending
 from db import sessions as session_rules
-from db import users as user_rules
-from db.actors import PERMISSIONS
 from db.listing import one_of
 from db.runs import is_newest, places_ahead
 from db.tables import agent_policies as policies
-from db.tables import chunks, events, members, runs, sessions, task_dependencies, tasks, users
+from db.tables import chunks, events, members, runs, sessions, task_dependencies, tasks
 from db.tables import projects as projects_table
 from db.types import (
     DependencyType,
     Lane,
     MemberRole,
     NotificationLevel,
-    Permission,
     ProjectStatus,
-    Role,
     RunnerName,
     RunStatus,
     SessionStatus,
@@ -32,80 +28,15 @@ from db.types import (
 )
 from graph.agent_nouns import UNSET_POLICY, AgentPolicy, RunUsage, Usage
 from graph.nouns import NOUNS, column, computed, noun, part, single, to_many, to_one
+from graph.people import User
 from graph.scalars import BigInt, DateTime, Duration, Json
 
-WORDS = {
-    "Role": Role,
-    "ProjectStatus": ProjectStatus,
-    "TaskStatus": TaskStatus,
-    "RunStatus": RunStatus,
-    "Lane": Lane,
-    "Runner": RunnerName,
-    "SessionStatus": SessionStatus,
-    "DependencyType": DependencyType,
-    "Permission": Permission,
-    "OutputStream": Stream,
-    "NotificationLevel": NotificationLevel,
-    "MemberRole": MemberRole,
-}
-for name, word in WORDS.items():
-    strawberry.enum(word, name=name, description=word.__doc__)
-
-
-@noun(users)
-class User:
-    """Someone who works here, as others see them."""
-
-    id: strawberry.ID = column(users.c.id, "UUIDv7.")
-    username: str = column(users.c.username, "The unique name to sign in with.")
-    full_name: str | None = column(users.c.full_name, "The person's name.")
-    avatar_url: str | None = column(users.c.avatar_url, "A picture.")
-    role: Role = column(users.c.role, "What the user may do.")
-
-
-@noun(None)
-class UserStatistics:
-    """What someone has done."""
-
-    tasks_created: int = column(None, "Tasks that they created and that are not deleted.")
-    tasks_completed: int = column(
-        None, "Completed tasks that are assigned to them, or to nobody and were created by them."
-    )
-    projects_created: int = column(None, "Projects that they created and that are not deleted.")
-    total_login_time: Duration = column(
-        None, "How long they had a session in use, from its opening to its last use."
-    )
-
-
-@noun(users)
-class Account:
-    """An account, as its owner and administrators see it."""
-
-    id: strawberry.ID = column(users.c.id, "UUIDv7.")
-    username: str = column(users.c.username, "The unique name to sign in with.")
-    email: str | None = column(users.c.email, "An e-mail address; unique.")
-    full_name: str | None = column(users.c.full_name, "The person's name.")
-    avatar_url: str | None = column(users.c.avatar_url, "A picture.")
-    role: Role = column(users.c.role, "What the user may do.")
-    permissions: list[Permission] = computed(
-        lambda role: [granted for granted in Permission if granted in PERMISSIONS[Role(role)]],
-        ("role",),
-        "What the role grants.",
-    )
-    preferences: Json = column(users.c.preferences, "Free-form settings of the web UI.")
-    created_at: DateTime = column(users.c.created_at, "When the account was made.")
-    updated_at: DateTime = column(users.c.updated_at, "When the account last changed.")
-    last_login: DateTime | None = column(users.c.last_login_at, "The last time they signed in.")
-    usage: Usage = single(
-        "Usage", spending.of_users, "user_id", "What their agents took.", absent=spending.NOTHING
-    )
-    is_premium: bool = column(users.c.is_premium, "Whether more requests a minute are allowed.")
-    disabled_at: DateTime | None = column(
-        users.c.disabled_at, "Since when nobody gets in by it; null while it works."
-    )
-    statistics: UserStatistics = single(
-        "UserStatistics", user_rules.statistics, "user_id", "What they have done."
-    )
+NAMES = {RunnerName: "Runner", Stream: "OutputStream"}
+for word in (
+    ProjectStatus, TaskStatus, RunStatus, Lane, SessionStatus, DependencyType, NotificationLevel,
+    MemberRole, *NAMES,
+):  # fmt: skip
+    strawberry.enum(word, name=NAMES.get(word), description=word.__doc__)
 
 
 @noun(None)

@@ -14,10 +14,10 @@ from graph.context import Info
 from graph.inputs import changes_of
 from graph.nouns import NOUNS
 from graph.pages import Connection, Lists, SortOrder
+from graph.people import Account, User
 from graph.permissions import can
 from graph.roots import changes, listed
 from graph.scalars import Json
-from graph.types import Account, User
 
 PEOPLE = Lists("User", users.PEOPLE)
 ACCOUNTS = Lists("Account", users.ACCOUNTS)

@@ -33,7 +33,7 @@ AUTHENTICATE_SECONDS = 5.0
 LONGEST_MESSAGE = 64 * 1024
 MOST_SUBSCRIPTIONS = 100
 USE_AGAIN_SECONDS = 60.0
-"""So long after it was last noted, a message notes again that its session is in use."""
+"""A socket uses its session this often, for as long as it is open."""
 
 UNAUTHENTICATED = 4401
 TOKEN_EXPIRED = 4403
@@ -82,7 +82,7 @@ class _Conversation:
         self._request_id = request_id_of(dict(scope["headers"]))
         self._address = address_of(scope)
         self._context: Context | None = None
-        self._used_at = 0.0
+        self._use_at: float | None = None
         self._held = ExitStack()
         self._deadline = asyncio.timeout(AUTHENTICATE_SECONDS)
         self._streams: dict[_Key, asyncio.Task[None]] = {}
@@ -103,7 +103,7 @@ class _Conversation:
         try:
             async with self._deadline:
                 while True:
-                    await self._hear(await self._receive())
+                    await self._hear(await self._next())
         except TimeoutError:
             if self._context:
                 raise _Closing(TOKEN_EXPIRED, "The token has expired") from None
@@ -111,6 +111,18 @@ class _Conversation:
             raise _Closing(UNAUTHENTICATED, "Not authenticated in time") from None
         finally:
             await self._stop(*self._streams)
+
+    async def _next(self) -> Message:
+        """The next message. While it is waited for, the session stays in use."""
+        while True:
+            try:
+                async with asyncio.timeout_at(self._use_at):
+                    return await self._receive()
+            except TimeoutError:
+                self._use_at = asyncio.get_running_loop().time() + USE_AGAIN_SECONDS
+                # What keeps us from it now may be over by then.
+                with suppress(Refusal, Problem):
+                    await self._use_session(self._known())
 
     async def _hear(self, event: Message) -> None:
         if event["type"] == "websocket.disconnect":
@@ -132,13 +144,9 @@ class _Conversation:
     async def _answer(self, message: Mapping[str, Any]) -> None:
         if message["type"] == "ping":
             await self._say({"type": "pong", "timestamp": message.get("timestamp")})
-        else:
-            await self._demand()
-        if self._context and time.monotonic() - self._used_at > USE_AGAIN_SECONDS:
-            await self._use_session(self._context)
+            return
+        await self._demand()
         match message["type"]:
-            case "ping":
-                pass
             case "authenticate":
                 await self._authenticate(message)
             case "subscribe":
@@ -179,7 +187,7 @@ class _Conversation:
         answer = await self._execute(USE_SESSION, {"session_id": self._session_id}, context)
         if answer.errors:
             await self._refuse_session(Refusal.of_error(answer.errors[0]))
-        self._used_at = time.monotonic()
+        self._use_at = asyncio.get_running_loop().time() + USE_AGAIN_SECONDS
 
     async def _refuse_session(self, refusal: Refusal) -> None:
         if refusal.code != "RESOURCE_NOT_FOUND":

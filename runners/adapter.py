@@ -20,7 +20,7 @@ EXECUTION_FAILED = "TASK_EXECUTION_FAILED"
 class Unable(Exception):
     """The run can't be carried out, now or later."""
 
-    def __init__(self, exit_code: int, message: str, code: str = EXECUTION_FAILED) -> None:
+    def __init__(self, exit_code: int | None, message: str, code: str = EXECUTION_FAILED) -> None:
         self.exit_code = exit_code
         self.code = code
         super().__init__(message)

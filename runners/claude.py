@@ -179,7 +179,7 @@ async def _granted(database: Database, settings: Settings, run: Row[Any]) -> int
     try:
         grant = await written(database, spending.grant, run.id, run.fence, most_micros)
     except BudgetSpent as spent:
-        raise Unable(EXIT_NOT_EXECUTABLE, spent.message, spent.code) from None
+        raise Unable(None, spent.message, spent.code) from None
     if grant.must_wait:
         raise NotYet(WAIT_FOR_BUDGET_SECONDS)
     return grant.micros

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Row
 
-from db import claims
+from db import claims, tracing
 from db.engine import Database
 from db.errors import DatabaseUnavailable
 from db.lifecycle import Ended, Outcome, Postponed, Released, Report
@@ -148,7 +148,8 @@ class Worker:
     async def _carried_out(self, run: Row[Any], execution: Execution) -> Report | None:
         """Carry a run out; what is to be said of it then, if it is still ours."""
         try:
-            outcome = await execution.carry_out()
+            with tracing.span("run", run_id=run.id, task_id=run.task_id, runner=run.runner):
+                outcome = await execution.carry_out()
         except DatabaseUnavailable:
             return Released(run.id, run.fence)
         except NotYet as later:

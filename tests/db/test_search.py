@@ -1,6 +1,6 @@
 """Search finds on both databases what a simple model in Python finds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,16 +86,31 @@ async def test_it_finds_what_the_model_finds(
     ids = await database.write(_replace, some)
     found = {}
     for query in asked:
-        question = parse(_typed(query), FIELDS)
-        rows = await database.rows(
-            select(documents.c.id).where(answering(documents.c.id, question))
-        )
+        rows = await _answering(database, _typed(query))
         found[_typed(query)] = {ids[row.id] for row in rows}
 
     assert {
         _typed(query): {number for number, doc in kept.items() if _matches(query, doc)}
         for query in asked
     } == found
+
+
+async def test_a_phrase_stands_within_one_text(database: Database) -> None:
+    doc = Doc(["auth", "bar"], ["author"], [["1e5"], ["1e5f", "cafe\u0301"]])
+    await database.write(_replace, [doc])
+
+    assert {
+        '"auth bar"': 1,
+        '"bar author"': 0,
+        '"author 1e5"': 0,
+        'tags:"1e5f cafe"': 1,
+        'tags:"1e5 1e5f"': 0,
+    } == {
+        search: len(await _answering(database, search))
+        for search in (
+            '"auth bar"', '"bar author"', '"author 1e5"', 'tags:"1e5f cafe"', 'tags:"1e5 1e5f"',
+        )
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -200,6 +215,11 @@ async def test_a_project_is_found_by_what_it_is_now(database: Database) -> None:
         search: await _found(database, projects.LISTING, ann, search)
         for search in ("shop", "name:shop", "old", "new wo*")
     }
+
+
+async def _answering(database: Database, search: str) -> Sequence[Any]:
+    question = parse(search, FIELDS)
+    return await database.rows(select(documents.c.id).where(answering(documents.c.id, question)))
 
 
 async def _found(database: Database, listing: Listing, actor: Any, search: str) -> list[str]:

@@ -45,6 +45,21 @@ FOR_VIEWERS = {
     "Mutation.restoreSession",
     "Mutation.acknowledgeNotification",
 }
+FOR_EXECUTION = {
+    "Mutation.executeTask",
+    "Mutation.retryTask",
+    "Mutation.cancelTask",
+    "Mutation.executeCommand",
+    "Mutation.cancelRun",
+    "Mutation.createSchedule",
+    "Mutation.updateSchedule",
+    "Mutation.removeSchedule",
+    "Mutation.clearQueue",
+    "Mutation.setQueuePriority",
+    "Mutation.sendMessage",
+    "Mutation.interruptRun",
+    "Mutation.answerApproval",
+}
 VALUES = {"ID": '"x"', "String": '"x"', "Int": "1", "Boolean": "true", "JSON": "{}",
           "DateTime": '"2026-01-31T12:00:00Z"'}  # fmt: skip
 
@@ -87,10 +102,7 @@ def expected(name: str) -> set[Permission]:
         return {Permission.ADMINISTER}
     if not name.startswith("Mutation") or name in FOR_VIEWERS:
         return {Permission.READ}
-    words = ("execute", "retry", "cancel", "Schedule", "clear", "Priority", "send", "interrupt",
-             "answer")  # fmt: skip
-    carries_out = any(word in name for word in words) and "Defaults" not in name
-    return {Permission.EXECUTE if carries_out else Permission.WRITE}
+    return {Permission.EXECUTE if name in FOR_EXECUTION else Permission.WRITE}
 
 
 def asked(schema: GraphQLSchema) -> dict[str, set[Permission]]:
@@ -125,14 +137,14 @@ def value_of(type_: Any) -> str:
         case GraphQLList():
             return "[]"
         case GraphQLEnumType(values=values):
-            return next(iter(values))
+            return str(next(iter(values)))
         case GraphQLInputObjectType(fields=fields):
             needed = {
                 word: one.type for word, one in fields.items() if is_required_input_field(one)
             }
             return f"{{{', '.join(f'{word}: {value_of(of)}' for word, of in needed.items())}}}"
         case scalar:
-            return VALUES[scalar.name]
+            return VALUES[str(scalar)]
 
 
 async def code_of(server: Served, query: str, username: str | None) -> str:

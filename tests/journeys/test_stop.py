@@ -64,7 +64,7 @@ async def running(server: Program, command: str) -> tuple[GraphqlSocket, str]:
     await user.sign_in("admin", PASSWORD)
     run_id = await executed(user, command)
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not (await user.ask(RUN, id=run_id))["run"]["startedAt"]:
+        while not (await user.ask(RUN, id=run_id))["run"]["startedAt"]:  # noqa: ASYNC110 - asked
             await asyncio.sleep(0.02)
     return user, run_id
 

@@ -75,11 +75,9 @@ ENDPOINTS = (
         "GET",
         "/api/commands/history",
         given={"ended": "ended_command_id"},
-        query={
-            "limit": ("50", "1"),
-        },
+        query={"limit": ("50", "1"), "offset": ("0", "1000")},
         answer={
-            "commands": [
+            "commands": Some(
                 {
                     "command_id": ID,
                     "command": WORDS,
@@ -89,7 +87,7 @@ ENDPOINTS = (
                     "exit_code": Nullable(WHOLE),
                     "duration": Nullable(NUMBER),
                 }
-            ],
+            ),
             "total": COUNT,
             "limit": COUNT,
             "offset": COUNT,

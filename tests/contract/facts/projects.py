@@ -65,7 +65,7 @@ ENDPOINTS = (
         given={"project_id": "project_id"},
         answer=PAGE
         | {
-            "items": [
+            "items": Some(
                 {
                     "id": ID,
                     "name": WORDS,
@@ -75,7 +75,7 @@ ENDPOINTS = (
                     "created_at": TIME,
                     "statistics": COUNTS,
                 }
-            ]
+            )
         },
     ),
     Endpoint(

@@ -1,0 +1,73 @@
+"""How a task stands, and what is told when that changes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Row, bindparam, select, update
+
+from db import events
+from db.actors import Actor
+from db.engine import Tx
+from db.tables import tasks
+from db.types import Lane, TaskStatus
+
+UPDATE = update(tasks).where(tasks.c.id == bindparam("key"))
+"""Sets what its other parameters name, of the task whose id is `key`."""
+
+
+def record_queued(tx: Tx, actor: Actor, task: Row[Any], run_id: str, lane: Lane) -> None:
+    """A task whose run is queued is pending."""
+    waiting = {"status": TaskStatus.PENDING, "progress_percentage": 0}
+    values = waiting | {"started_at": None, "completed_at": None}
+    _set_task(tx, "task.queued", actor, task, run_id, values, lane=lane)
+
+
+def record_cancelled(tx: Tx, actor: Actor, task: Row[Any], reason: str | None) -> None:
+    """Cancel a task that no process works on."""
+    values = {"status": TaskStatus.CANCELLED, "completed_at": tx.now}
+    _set_task(tx, "task.cancelled", actor, task, None, values, reason=reason)
+
+
+def record_moved(tx: Tx, actor: Actor, task: Row[Any], run: Row[Any], lane: Lane) -> None:
+    """A task's queued run waits in another lane."""
+    lanes = {"field": "queue", "old_value": run.lane, "new_value": lane}
+    _set_task(tx, "task.prioritized", actor, task, run.id, {}, **lanes)
+
+
+def record_progress(tx: Tx, run: Row[Any], percentage: int) -> None:
+    """Note how far a task's run has come; it never goes back."""
+    task = tx.first(select(tasks).where(tasks.c.id == run.task_id))
+    if task and task.status == TaskStatus.RUNNING and task.progress_percentage < percentage:
+        values = {"progress_percentage": percentage}
+        _set_task(tx, events.PROGRESSED, None, task, run.id, values)
+
+
+def news(
+    before: Mapping[str, Any], values: Mapping[str, Any], details: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What an event tells of a task: how it stands now, and what it was before."""
+    now = {**before, **values}
+    began, ended = now["started_at"], now["completed_at"]
+    return {
+        "title": now["title"],
+        "status": now["status"],
+        "progress_percentage": now["progress_percentage"],
+        "duration_seconds": (ended - began).total_seconds() if began and ended else None,
+        "details": {"old_value": before["status"], "new_value": now["status"], **details},
+    }
+
+
+def _set_task(
+    tx: Tx,
+    kind: str,
+    actor: Actor | None,
+    task: Row[Any],
+    run_id: str | None,
+    values: Mapping[str, Any],
+    **details: Any,
+) -> None:
+    tx.execute(UPDATE, {"key": task.id, **values, "updated_at": tx.now})
+    data = news(task._asdict(), values, details)
+    events.tell(
+        tx, kind, actor, project_id=task.project_id, task_id=task.id, run_id=run_id, data=data
+    )

@@ -1,0 +1,33 @@
+"""Spans, for whoever follows requests and runs through several processes; nothing without a tracer.
+
+Nothing here knows OpenTelemetry: the tracer that `app.py` hands over does.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
+
+
+class Tracer(Protocol):
+    """What we need of OpenTelemetry's."""
+
+    def start_as_current_span(
+        self, name: str, *, attributes: dict[str, Any]
+    ) -> AbstractContextManager[Any]: ...
+
+
+def use(tracer: Tracer | None) -> None:
+    """Have spans made by this tracer from now on; by none with None."""
+    global _tracer  # noqa: PLW0603 - like the logger, there is one for the process
+    _tracer = tracer
+
+
+def span(name: str, **attributes: str | None) -> AbstractContextManager[Any]:
+    """What happens within the block, as one span."""
+    if _tracer is None:
+        return _NOTHING
+    known = {key: value for key, value in attributes.items() if value is not None}
+    return _tracer.start_as_current_span(name, attributes=known)
+
+
+_tracer: Tracer | None = None
+_NOTHING = nullcontext()
