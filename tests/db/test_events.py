@@ -21,7 +21,8 @@ def tell(tx: Tx, *words: str) -> None:
 
 async def told(database: Database, cursor: str = events.START) -> tuple[list[str], str]:
     """What is told and settled behind a cursor, and the cursor behind that."""
-    found = await database.rows(events.after(cursor, limit=100))
+    rows = await database.rows(events.after(cursor, limit=100))
+    found = [row for row in rows if row.is_settled]
     rows = list(takewhile(attrgetter("is_settled"), found))
     if rows:
         cursor = events.cursor_of(rows[-1].tx, rows[-1].seq)
