@@ -170,9 +170,11 @@ async def test_history_tells_what_its_user_did(server: Served) -> None:
         session = await new_session(client, project_id=project["id"], settings=SETTINGS)
         task = await new_task(client, project_id=project["id"], title="Meanwhile")
         await new_task(client, title="Elsewhere")
-        await new_task(other, title="Somebody else's")
+        await let_in(server, project["id"], "developer")
+        await new_task(other, project_id=project["id"], title="Somebody else's")
         path = f"/api/sessions/{session['session_id']}"
         await client.put(path, json={"settings": {"theme": "light"}})
+        await new_task(client, project_id=project["id"], title="After")
         answer = data_of(await client.get(f"{path}/history"))
 
     assert ["session_id", "history"] == list(answer)
@@ -181,6 +183,7 @@ async def test_history_tells_what_its_user_did(server: Served) -> None:
         ("session_created", None),
         ("task_created", "Meanwhile"),
         ("session_updated", None),
+        ("task_created", "After"),
     ] == [(entry["action"], entry["task_title"]) for entry in answer["history"]]
     entry = answer["history"][1]
     assert ["id", "timestamp", "action", "user_id", "user_name", "task_id"] == list(entry)[:6]
