@@ -6,11 +6,11 @@ disagree.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import strawberry
 from sqlalchemy import Column as TableColumn
-from sqlalchemy import ColumnElement, FromClause, Select, select
+from sqlalchemy import ColumnElement, FromClause, Label, Select, select
 from strawberry.types.field import StrawberryField
 
 from db.listing import one_of
@@ -84,20 +84,24 @@ class Noun:
 
     def select(self) -> Select[Any]:
         """Every column of the table, and every declared one under its field's name."""
-        declared = {
-            name: source.expression.label(name)
-            for name, source in self.fields.items()
-            if isinstance(source, Column)
-            and source.expression is not None
-            and not _is_plain(source.expression, name)
-        }
         assert self.table is not None
+        declared = self._declared()
         plain = (column for column in self.table.c if column.key not in declared)
         return select(*plain, *declared.values())
 
     def by_ids(self, ids: Any) -> Select[Any]:
         assert self.table is not None
         return self.select().where(one_of(self.table.c.id, ids))
+
+    def _declared(self) -> dict[str, Label[Any]]:
+        """What the table does not have under that name; a part's fields are columns of our row."""
+        declared: dict[str, Label[Any]] = {}
+        for name, source in self.fields.items():
+            if isinstance(source, Part):
+                declared |= NOUNS[source.noun]._declared()
+            elif isinstance(source, Column) and _is_made(source.expression, name):
+                declared[name] = source.expression.label(name)
+        return declared
 
 
 NOUNS: dict[str, Noun] = {}
@@ -186,8 +190,11 @@ def _resolved(resolve: Callable[..., Any], source: Any, description: str) -> Str
     return found
 
 
-def _is_plain(expression: ColumnElement[Any], name: str) -> bool:
-    return isinstance(expression, TableColumn) and expression.name == name
+def _is_made(expression: ColumnElement[Any] | None, name: str) -> TypeGuard[ColumnElement[Any]]:
+    """Whether it is anything but the column of that name."""
+    if expression is None:
+        return False
+    return not isinstance(expression, TableColumn) or expression.name != name
 
 
 def _unwrapped(text: str | None) -> str | None:

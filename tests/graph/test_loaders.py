@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from db.statements import Compiled, Fetch
+from graph.nouns import NOUNS, Column, Computed, Noun, Part, ToOne
 from graph.services import Services
 from tests.fixtures.databases import Maker
 from tests.graph.executors import by_plan, by_reference, recorded
@@ -86,3 +87,25 @@ def counted() -> Iterator[list[str]]:
         yield statements
     finally:
         event.remove(Engine, "before_cursor_execute", note)
+
+
+@pytest.mark.parametrize(
+    "noun", [noun for noun in NOUNS.values() if noun.table is not None], ids=lambda noun: noun.name
+)
+def test_a_row_has_all_that_its_resolvers_read(noun: Noun) -> None:
+    assert _read_by_resolvers(noun) <= {column.name for column in noun.select().selected_columns}
+
+
+def _read_by_resolvers(noun: Noun) -> set[str]:
+    names: set[str] = set()
+    for name, source in noun.fields.items():
+        match source:
+            case Column(expression) if expression is not None:
+                names.add(name)
+            case Computed(needs, _):
+                names.update(needs)
+            case ToOne(_, by):
+                names.add(by)
+            case Part(other):
+                names |= _read_by_resolvers(NOUNS[other])
+    return names
