@@ -1,6 +1,7 @@
-"""The operations: documents that are checked once, when the server starts."""
+"""The operations: documents that are read when the server starts, and prepared when first used."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 from graphql import (
@@ -36,31 +37,64 @@ class Misfit(Exception):
     """The operations do not fit each other, the schema or the table."""
 
 
+class Operations(Mapping[str, Prepared]):
+    """Operations by name; each is prepared when it is first asked for, and then for ever."""
+
+    def __init__(self, executor: Executor, documents: Mapping[str, DocumentNode]) -> None:
+        self._executor = executor
+        self._documents = documents
+        self._prepared: dict[str, Prepared] = {}
+
+    def __getitem__(self, name: str) -> Prepared:
+        """Raises `Misfit` when it does not fit the schema."""
+        if name not in self._prepared:
+            self._prepared[name] = _prepared(self._executor, name, self._documents[name])
+        return self._prepared[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._documents)
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+
 def load(
     executor: Executor, folder: Path = FOLDER, names: Collection[str] = OPERATIONS
-) -> dict[str, Prepared]:
-    """Every operation of a folder, prepared, by name; they share their fragments.
+) -> Operations:
+    """Every operation of a folder, by name; they share their fragments.
 
-    Raises `Misfit` when one does not fit the schema, and unless there is exactly one for each of
-    `names`.
+    Raises `Misfit` unless there is exactly one for each of `names`.
     """
-    documents = separate_operations(_together(executor, folder))
+    documents = separate_operations(_together(folder))
     if missing := sorted(set(names) - documents.keys()):
         raise Misfit(f"No operation is named {', '.join(missing)}")
     if unused := sorted(documents.keys() - set(names)):
         raise Misfit(f"Neither a path nor a message uses {', '.join(unused)}")
-    return {name: _prepared(executor, name, document) for name, document in documents.items()}
+    return Operations(executor, documents)
 
 
-def _together(executor: Executor, folder: Path) -> DocumentNode:
+def check(
+    executor: Executor, folder: Path = FOLDER, names: Collection[str] = OPERATIONS
+) -> Operations:
+    """The same, all prepared: half a second, which is for tests to spend and not for each start.
+
+    Raises `Misfit` also when operations do not fit each other or the schema.
+    """
+    if errors := validate(executor.schema, _together(folder), _TOGETHER):
+        raise Misfit("\n\n".join(map(str, errors)))
+    operations = load(executor, folder, names)
+    for name in operations:
+        operations[name]
+    return operations
+
+
+@cache
+def _together(folder: Path) -> DocumentNode:
     files = sorted(folder.glob("*.graphql"))
     try:
-        together = concat_ast([parse(Source(file.read_text(), file.name)) for file in files])
+        return concat_ast([parse(Source(file.read_text(), file.name)) for file in files])
     except GraphQLSyntaxError as error:
         raise Misfit(str(error)) from None
-    if errors := validate(executor.schema, together, _TOGETHER):
-        raise Misfit("\n\n".join(map(str, errors)))
-    return together
 
 
 def _prepared(executor: Executor, name: str, document: DocumentNode) -> Prepared:

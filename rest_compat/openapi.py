@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -66,16 +67,19 @@ _VERSION = {"type": "string", "examples": [VERSION]}
 
 def routes(operations: Mapping[str, Prepared], schema: GraphQLSchema) -> list[BaseRoute]:
     """`/openapi.json`, Swagger UI at `/docs` with its files, and the collections."""
-    described = document(operations, schema)
+
+    @cache
+    def described() -> dict[str, Any]:
+        return document(operations, schema)
 
     async def openapi(request: Request) -> Response:
-        return _json(described)
+        return _json(described())
 
     async def postman(request: Request) -> Response:
-        return _json(collections.postman(described, _origin(request)))
+        return _json(collections.postman(described(), _origin(request)))
 
     async def insomnia(request: Request) -> Response:
-        return _json(collections.insomnia(described, _origin(request)))
+        return _json(collections.insomnia(described(), _origin(request)))
 
     return [
         Route("/openapi.json", openapi),

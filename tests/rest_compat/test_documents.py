@@ -1,15 +1,22 @@
-"""The operations are checked when they are loaded."""
+"""The operations fit the schema and the table; what would not is found by name."""
 
 from pathlib import Path
 
 import pytest
 
+from graph.schema import rest_executor
 from rest_compat import documents, routes
 from rest_compat.documents import Misfit
 from tests.rest_compat.small import small_executor
 
 FRAGMENT = "fragment Whole on Thing { id title }"
 GET = "query GetThing($thing_id: ID!) { data: thing(thing_id: $thing_id) { ...Whole } }"
+
+
+def test_every_operation_fits_the_schema() -> None:
+    checked = documents.check(rest_executor())
+
+    assert routes.OPERATIONS == set(checked)
 
 
 def test_operations_share_fragments_across_files(tmp_path: Path) -> None:
@@ -40,7 +47,7 @@ def test_what_does_not_fit_is_refused_by_name(tmp_path: Path, text: str, words: 
     (tmp_path / "wrong.graphql").write_text(text)
 
     with pytest.raises(Misfit, match=words):
-        documents.load(small_executor(), tmp_path, {"A"})
+        documents.check(small_executor(), tmp_path, {"A"})
 
 
 def test_a_table_row_is_one_method_on_one_path() -> None:
