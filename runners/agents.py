@@ -37,9 +37,10 @@ async def find(command: str, home: Path) -> Installed | None:
     if path is None:
         return None
     made = _stamp(path)
-    if made not in _versions:
-        _versions[made] = await _version(path, home)
-    return Installed(path, _versions[made])
+    version = _versions.get(made) or await _version(path, home)
+    if version:
+        _versions[made] = version
+    return Installed(path, version)
 
 
 def _stamp(path: str) -> tuple[str, int, int]:
@@ -67,4 +68,4 @@ async def _version(path: str, home: Path) -> tuple[int, ...] | None:
     return tuple(map(int, found.groups())) if found else None
 
 
-_versions: dict[tuple[str, int, int], tuple[int, ...] | None] = {}
+_versions: dict[tuple[str, int, int], tuple[int, ...]] = {}

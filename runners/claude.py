@@ -168,7 +168,7 @@ async def _installed(settings: Settings, home: Path) -> agents.Installed:
         raise Unable(EXIT_NOT_FOUND, NOT_FOUND)
     if found.version is None or found.version < OLDEST_VERSION:
         oldest = ".".join(map(str, OLDEST_VERSION))
-        message = f"claude CLI {oldest} or newer is needed, not {found.shown_version}"
+        message = f"claude CLI {oldest} or newer is needed, not {found.shown_version or 'unknown'}"
         raise Unable(EXIT_NOT_EXECUTABLE, message)
     return found
 

@@ -10,10 +10,9 @@ LONGEST_LINE = 64 * 1024 * 1024
 
 
 class Lines:
-    """Puts pieces of output together to lines; one that is far too long is left out."""
+    """Puts pieces of output together to lines; in place of one far too long it says so."""
 
     def __init__(self, longest: int = LONGEST_LINE) -> None:
-        self.left_out = 0
         self._longest = longest
         self._begun: list[bytes] = []
         self._size = 0
@@ -26,7 +25,7 @@ class Lines:
             if self._size <= self._longest:
                 yield b"".join(self._begun)
             else:
-                self.left_out += 1
+                yield b"A line of %d bytes was left out" % self._size
             self._begun, self._size = [], 0
         self._add(rest)
 

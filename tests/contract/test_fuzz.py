@@ -16,6 +16,8 @@ import httpx2
 from tests.fixtures.program import program
 from tests.fixtures.server import NO_TLS, PASSWORD
 
+ROOT = Path(__file__).parents[2]
+HOOKS = "tests.contract.fuzz_hooks"
 SCHEMATHESIS = str(Path(sys.executable).with_name("schemathesis"))
 CHECKS = (
     "not_a_server_error",
@@ -58,12 +60,13 @@ async def fuzzed(url: str, token: str, directory: Path) -> dict[str, Any]:
         *(SCHEMATHESIS, "run", f"{url}/openapi.json", "--no-color", "--continue-on-failure"),
         *("--header", f"Authorization: Bearer {token}"),
         *("--checks", ",".join(CHECKS)),
-        *("--phases", "examples,coverage,fuzzing,stateful" if EACH else "fuzzing,stateful"),
-        *("--max-examples", str(EACH or 3)),
+        *("--phases", "examples,coverage,fuzzing,stateful" if EACH else "fuzzing"),
+        *("--max-examples", str(EACH or 4)),
         *(["--generation-database", "none"] if EACH else ["--generation-deterministic"]),
         *("--warnings", "off"),
         *("--report", "json", "--report-json-path", str(report)),
         cwd=directory,
+        env=os.environ | {"SCHEMATHESIS_HOOKS": HOOKS, "PYTHONPATH": str(ROOT)},
         stdout=PIPE,
         stderr=STDOUT,
     )

@@ -8,7 +8,6 @@ from sqlalchemy import select
 
 from db import dependencies, projects, tasks
 from db.actors import Actor
-from db.dependencies import MOST_DEPENDENCIES
 from db.engine import Database
 from db.errors import Invalid, Problem
 from db.tables import events, task_dependencies
@@ -120,9 +119,12 @@ async def test_who_may_not_change_the_task_adds_nothing(database: Database) -> N
     ]  # fmt: skip
 
 
-async def test_dependencies_of_a_task_are_bounded(database: Database) -> None:
+async def test_dependencies_of_a_task_are_bounded(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dependencies, "MOST_DEPENDENCIES", 2)
     ann, project_id, (first,) = await _chain(database, 1)
-    for _ in range(MOST_DEPENDENCIES):
+    for _ in range(2):
         other = await record.task(database, ann, project_id)
         await database.write(dependencies.add, ann, first, other)
     one_more = await record.task(database, ann, project_id)

@@ -67,10 +67,10 @@ async def test_a_disabled_account_is_out_at_once_and_back_when_it_is_enabled(
     assert [(200, None), (403, "AUTH_ACCOUNT_DISABLED"), (200, None)] == found
 
 
-async def test_who_is_disabled_does_not_sign_in(server: Served) -> None:
-    await _update(server, "developer", isDisabled=True)
+async def test_who_is_disabled_does_not_sign_in(sqlite_server: Served) -> None:
+    await _update(sqlite_server, "developer", isDisabled=True)
     words = {"name": "developer", "password": PASSWORD}
-    answer = await server.graphql(LOGIN, None, **words)
+    answer = await sqlite_server.graphql(LOGIN, None, **words)
 
     assert "AUTH_ACCOUNT_DISABLED" == answer["errors"][0]["extensions"]["code"]
 
@@ -90,11 +90,11 @@ async def test_another_password_ends_every_token_but_the_new_one(server: Served)
     assert "AUTH_TOKEN_INVALID" == login["errors"][0]["extensions"]["code"]
 
 
-async def test_a_password_is_changed_by_who_knows_it(server: Served) -> None:
-    wrong = await server.graphql(
+async def test_a_password_is_changed_by_who_knows_it(sqlite_server: Served) -> None:
+    wrong = await sqlite_server.graphql(
         CHANGE_PASSWORD, "developer", current="wrong", new="battery staple"
     )
-    short = await server.graphql(CHANGE_PASSWORD, "developer", current=PASSWORD, new="short")
+    short = await sqlite_server.graphql(CHANGE_PASSWORD, "developer", current=PASSWORD, new="short")
 
     assert [
         ("VALIDATION_ERROR", "current_password"),
@@ -106,20 +106,20 @@ async def test_a_password_is_changed_by_who_knows_it(server: Served) -> None:
     ]
 
 
-async def test_an_administrator_gives_another_password(server: Served) -> None:
-    await _update(server, "developer", password="battery staple")
+async def test_an_administrator_gives_another_password(sqlite_server: Served) -> None:
+    await _update(sqlite_server, "developer", password="battery staple")
     words = {"name": "developer", "password": "battery staple"}
-    old = await server.graphql("{ viewer { id } }", "developer")
+    old = await sqlite_server.graphql("{ viewer { id } }", "developer")
 
     assert "AUTH_TOKEN_INVALID" == old["errors"][0]["extensions"]["code"]
-    assert await server.data(LOGIN, "admin", **words)
+    assert await sqlite_server.data(LOGIN, "admin", **words)
 
 
-async def test_only_administrators_manage_accounts(server: Served) -> None:
-    update = await server.graphql(
-        UPDATE, "developer", id=server.user_ids["developer"], input={"isPremium": True}
+async def test_only_administrators_manage_accounts(sqlite_server: Served) -> None:
+    update = await sqlite_server.graphql(
+        UPDATE, "developer", id=sqlite_server.user_ids["developer"], input={"isPremium": True}
     )
-    listed = await server.graphql("{ accounts { nodes { id } } }", "developer")
+    listed = await sqlite_server.graphql("{ accounts { nodes { id } } }", "developer")
 
     assert ["AUTH_INSUFFICIENT_PERMISSIONS"] * 2 == [
         answer["errors"][0]["extensions"]["code"] for answer in (update, listed)

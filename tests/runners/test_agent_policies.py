@@ -19,6 +19,12 @@ POLICY = """query ($id: ID!) {
     }
   }
 }"""
+ANALYTICS = """query ($id: ID!) {
+  projectAnalytics(projectId: $id, period: "7d") {
+    usage { day model turns inputTokens outputTokens cacheTokens costUsd }
+  }
+  viewer { usage { costUsd } }
+}"""
 PRICE = 0.25  # Of every turn of the fake.
 SENSELESS: list[tuple[dict[str, Any], str]] = [
     ({"allowedTools": ["Read(/etc/**)"]}, "allowed_tools.0"),
@@ -148,6 +154,20 @@ async def test_a_run_does_not_start_when_the_budget_of_the_day_is_spent(office: 
     assert "PROJECT_LIMIT_EXCEEDED" == code_of(refusal.value)
     assert "day" == details_of(refusal.value)["period"]
     assert {"costUsd": PRICE * 2, "turns": 2} == spent
+
+
+async def test_what_was_spent_is_shown_by_day_and_model(office: Opening) -> None:
+    async with office("obedient") as place:
+        user = place.user
+        project = await user.create_project("Rich")
+        task = await user.task(project, "Spend")
+        for _ in range(2):
+            await user.ended(await user.start(task))
+        found = await user.ask(ANALYTICS, id=project)
+
+    (today,) = found["projectAnalytics"]["usage"]
+    assert ("claude-fake-1", 2, 200, 20, 10, PRICE * 2) == tuple(today.values())[1:]
+    assert PRICE * 2 == found["viewer"]["usage"]["costUsd"]
 
 
 async def test_a_run_waits_while_another_may_need_what_is_left(

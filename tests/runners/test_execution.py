@@ -136,7 +136,6 @@ async def test_a_command_that_is_cancelled_is_stopped_with_all_its_children(
 @pytest.mark.parametrize(
     ("words", "issue"),
     [
-        ({"working_directory": "../.."}, "must not contain .."),
         ({"working_directory": "/etc"}, "/etc"),
         ({"working_directory": "nowhere"}, "nowhere"),
     ],
