@@ -1,4 +1,7 @@
-"""Composition: the one file that knows every room."""
+"""Composition: the one file that knows every room.
+
+What only some installations need, and is slow to import, is imported where it is needed.
+"""
 
 import asyncio
 import contextlib
@@ -7,12 +10,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pwdlib import PasswordHash
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from sqlalchemy import make_url
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
@@ -21,9 +21,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from db import tracing
-from db.bus import Bus, PostgresBus, RedisBus
+from db.bus import Bus
 from db.engine import Database
-from db.postgres import PostgresDatabase, dsn
 from db.sqlite import SqliteDatabase
 from graph import endpoint as graphql
 from graph import explorer, metrics
@@ -32,7 +31,7 @@ from graph.entrance import Entrance
 from graph.http import REFUSAL
 from graph.installation import Cli, Installation
 from graph.maintenance import Maintenance
-from graph.rate_limits import MemoryCounter, RateLimits, RedisCounter
+from graph.rate_limits import MemoryCounter, RateLimits
 from graph.schema import graphql_executor, rest_executor
 from graph.services import Services
 from graph.socket import Socket
@@ -45,7 +44,9 @@ from runners.upkeep import Upkeep
 from runners.worker import Worker
 from settings import Settings
 
-REDIS_SECONDS = 1.0
+if TYPE_CHECKING:
+    from graph.redis_server import RedisServer
+
 EXPOSED_HEADERS = [
     *(f"X-RateLimit-{word}" for word in ("Limit", "Remaining", "Reset", "Window")),
     "Retry-After",
@@ -118,7 +119,7 @@ def create_app(settings: Settings, hasher: PasswordHash | None = None) -> App:
         ),
         graphql=graphql_executor(database.dialect),
         rest=rest_executor(database.dialect),
-        limits=RateLimits(settings, RedisCounter(redis) if redis else MemoryCounter()),
+        limits=RateLimits(settings, redis.counter if redis else MemoryCounter()),
         maintenance=Maintenance(database),
         vitals=Vitals(),
         streams=streams,
@@ -157,6 +158,8 @@ def connect(settings: Settings) -> Database:
     bus = _bus(settings)
     if url.startswith("sqlite"):
         return SqliteDatabase(Path(make_url(url).database or ""), bus)
+    from db.postgres import PostgresDatabase  # noqa: PLC0415
+
     return PostgresDatabase(url, bus)
 
 
@@ -187,20 +190,25 @@ async def _claude(settings: Settings) -> Cli:
     return Cli(found is not None, found.shown_version if found else None)
 
 
-def _redis(settings: Settings) -> Redis | None:
-    """The Redis that counts requests; who waits for it waits for a second at most."""
+def _redis(settings: Settings) -> "RedisServer | None":
+    """The Redis that counts requests."""
     if settings.redis_url is None:
         return None
-    url = settings.redis_url.get_secret_value()
-    patience: Any = {"socket_timeout": REDIS_SECONDS, "socket_connect_timeout": REDIS_SECONDS}
-    return Redis.from_url(url, retry=Retry(NoBackoff(), 0), **patience)
+    from graph.redis_server import RedisServer  # noqa: PLC0415
+
+    return RedisServer(settings.redis_url.get_secret_value())
 
 
 def _bus(settings: Settings) -> Bus:
     if settings.redis_url:
+        from db.redis_bus import RedisBus  # noqa: PLC0415
+
         return RedisBus(settings.redis_url.get_secret_value())
     if settings.database.startswith("sqlite"):
         return Bus()
+    from db.postgres import dsn  # noqa: PLC0415
+    from db.postgres_bus import PostgresBus  # noqa: PLC0415
+
     return PostgresBus(dsn(settings.database))
 
 
@@ -270,4 +278,4 @@ async def _serving(services: Services, worker: Worker | None) -> AsyncIterator[N
             task.cancel()
         await asyncio.gather(*keeping, return_exceptions=True)
         if services.redis:
-            await services.redis.aclose()
+            await services.redis.close()

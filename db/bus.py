@@ -8,12 +8,9 @@ from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import ClassVar, Self
 
-import asyncpg
 import orjson
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +90,9 @@ class Bus:
 class SharedBus(Bus):
     """A bus between processes: hints made meanwhile travel together, one message at a time."""
 
+    losses: ClassVar[tuple[type[Exception], ...]] = (OSError, EOFError)
+    """What says that the connection was lost."""
+
     def __init__(self) -> None:
         super().__init__()
         self._origin = secrets.token_hex(8)
@@ -140,7 +140,7 @@ class SharedBus(Bus):
             try:
                 await work(hears)
                 pause = 0.1
-            except (OSError, EOFError, RedisError, asyncpg.PostgresError) as error:
+            except self.losses as error:
                 if not hears.is_set():
                     raise
                 log.warning("the bus lost its connection (%s); trying again", type(error).__name__)
@@ -157,62 +157,6 @@ class SharedBus(Bus):
         origin, *topics = orjson.loads(message)
         if origin != self._origin:
             super().hint(topics)
-
-
-class PostgresBus(SharedBus):
-    """Hints by LISTEN and NOTIFY."""
-
-    def __init__(self, dsn: str, **connection: Any) -> None:
-        super().__init__()
-        self._dsn = dsn
-        self._connection = connection
-
-    async def _listen(self, hears: asyncio.Event) -> None:
-        connection = await asyncpg.connect(self._dsn, **self._connection)
-        ended = asyncio.Event()
-        connection.add_termination_listener(lambda _: ended.set())
-        try:
-            await connection.add_listener(CHANNEL, lambda *message: self._hear(message[3]))
-            hears.set()
-            self.wake_all()
-            await ended.wait()
-            raise ConnectionError
-        finally:
-            connection.terminate()
-
-    async def _carry(self, _hears: asyncio.Event) -> None:
-        connection = await asyncpg.connect(self._dsn, **self._connection)
-        try:
-            while True:
-                for message in await self._messages():
-                    await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, message.decode())
-        finally:
-            connection.terminate()
-
-
-class RedisBus(SharedBus):
-    """Hints by Redis's PUBLISH and SUBSCRIBE."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self._redis: Redis = Redis.from_url(url)
-
-    async def close(self) -> None:
-        await super().close()
-        await self._redis.aclose()
-
-    async def _listen(self, hears: asyncio.Event) -> None:
-        async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
-            await channel.subscribe(CHANNEL)
-            hears.set()
-            self.wake_all()
-            async for message in channel.listen():
-                self._hear(message["data"])
-
-    async def _carry(self, _hears: asyncio.Event) -> None:
-        while True:
-            for message in await self._messages():
-                await self._redis.publish(CHANNEL, message)
 
 
 def _packed(origin: str, topics: list[str]) -> Iterable[bytes]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 import orjson
-from sqlalchemy import URL, Connection, Executable, Row, make_url
+from sqlalchemy import URL, Connection, Executable, NullPool, Row, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
@@ -93,6 +93,13 @@ def with_driver(url: str) -> URL:
     if sslmode := address.query.get("sslmode"):
         address = address.difference_update_query(["sslmode"]).update_query_dict({"ssl": sslmode})
     return address
+
+
+async def once(url: str, work: Callable[[Connection], T]) -> T:
+    """Work in one transaction, on a connection of its own."""
+    engine = create_async_engine(with_driver(url), poolclass=NullPool)
+    async with engine.begin() as connection:
+        return await connection.run_sync(work)
 
 
 def dsn(url: str) -> str:

@@ -3,10 +3,9 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import strawberry
-from redis.asyncio import Redis
 
 from db.actors import Actor
 from db.bus import Bus
@@ -20,6 +19,9 @@ from graph.rate_limits import RateLimits
 from graph.streams import Streams
 from graph.vitals import Vitals
 from settings import Settings
+
+if TYPE_CHECKING:
+    from graph.redis_server import RedisServer
 
 __all__ = ["Context", "Info", "Problem", "Resources", "WebSocketConnectionFailed"]
 
@@ -117,7 +119,7 @@ class Resources:
     vitals: Vitals
     streams: Streams
     installation: Installation
-    redis: Redis | None = None
+    redis: "RedisServer | None" = None
 
     @property
     def bus(self) -> Bus:

@@ -6,23 +6,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-import structlog
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
 from db.actors import Actor
 from db.errors import RateLimitExceeded
 from graph.http import Headers
 from graph.scalars import to_the_second
 from settings import Settings
 
-log = structlog.get_logger(__name__)
-
 WINDOW_SECONDS = 60
 IPV6_SITE_BITS = 64
 LONGEST_KEY = 200
-REDIS_PAUSE_SECONDS = 5.0
-"""After Redis failed, this process counts for itself for so long before it tries again."""
 
 
 class Counter(Protocol):
@@ -45,30 +37,6 @@ class MemoryCounter:
             self._window, self._counts = window, {}
         count = self._counts[key] = self._counts.get(key, 0) + 1
         return count
-
-
-class RedisCounter:
-    """Counts for all processes; for this one alone while Redis is away."""
-
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self._instead = MemoryCounter()
-        self._away_until = 0.0
-
-    async def add(self, key: str, window: int) -> int:
-        if time.monotonic() < self._away_until:
-            return await self._instead.add(key, window)
-        try:
-            name = f"claude_cli_api:limit:{key}:{window}"
-            pipeline = self._redis.pipeline(transaction=False)
-            pipeline.incr(name)
-            pipeline.expire(name, 2 * WINDOW_SECONDS)
-            count, _ = await pipeline.execute()
-        except (RedisError, OSError) as error:
-            log.warning("Redis does not count", error=type(error).__name__)
-            self._away_until = time.monotonic() + REDIS_PAUSE_SECONDS
-            return await self._instead.add(key, window)
-        return int(count)
 
 
 @dataclass(frozen=True)

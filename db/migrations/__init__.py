@@ -1,4 +1,7 @@
-"""Brings a database to the schema of this version, under a lock, once."""
+"""Brings a database to the schema of this version, under a lock, once.
+
+Alembic is slow to import: it is, when there is something to do.
+"""
 
 import asyncio
 import fcntl
@@ -8,15 +11,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, NullPool, create_engine, event, make_url, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import Connection, NullPool, create_engine, event, inspect, make_url, text
 
-from db.postgres import with_driver
-
+FOLDER = Path(__file__).parent
 LOCK = 727275
 
 T = TypeVar("T")
@@ -33,7 +30,7 @@ def upgrade(url: str) -> bool:
     """
     if url.startswith("sqlite"):
         return _upgrade_sqlite(_file_of(url))
-    return asyncio.run(_upgrade_postgres(url))
+    return _on_postgres(url, _upgrade_postgres)
 
 
 def is_empty(url: str) -> bool:
@@ -52,7 +49,7 @@ def _asked(url: str, question: Callable[[Connection], T]) -> T:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _sqlite_connection(path) as connection:
             return question(connection)
-    return asyncio.run(_asked_of_postgres(url, question))
+    return _on_postgres(url, question)
 
 
 def _file_of(url: str) -> Path:
@@ -74,45 +71,46 @@ def _upgrade_sqlite(path: Path) -> bool:
         return True
 
 
-async def _upgrade_postgres(url: str) -> bool:
-    def migrate(connection: Connection) -> bool:
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
-        if behind := _is_behind(connection):
-            _run(connection)
-        return behind
-
-    engine = create_async_engine(with_driver(url), poolclass=NullPool)
-    async with engine.begin() as connection:
-        return await connection.run_sync(migrate)
+def _upgrade_postgres(connection: Connection) -> bool:
+    connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
+    if behind := _is_behind(connection):
+        _run(connection)
+    return behind
 
 
-async def _asked_of_postgres(url: str, question: Callable[[Connection], T]) -> T:
-    engine = create_async_engine(with_driver(url), poolclass=NullPool)
-    async with engine.connect() as connection:
-        return await connection.run_sync(question)
+def _on_postgres(url: str, work: Callable[[Connection], T]) -> T:
+    from db.postgres import once  # noqa: PLC0415
 
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
-    config.set_main_option("path_separator", "os")
-    return config
+    return asyncio.run(once(url, work))
 
 
 def _revision_of(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
 
 
 def _is_behind(connection: Connection) -> bool:
-    script = ScriptDirectory.from_config(_config())
+    known = _revisions()
     revision = _revision_of(connection)
-    if revision and revision not in {known.revision for known in script.walk_revisions()}:
+    if revision and revision not in known:
         raise UnknownRevision(revision)
-    return revision != script.get_current_head()
+    return revision != known[-1]
+
+
+def _revisions() -> list[str]:
+    """All of them, oldest first: their files begin with them."""
+    return sorted(file.name.partition("_")[0] for file in (FOLDER / "versions").glob("[0-9]*.py"))
 
 
 def _run(connection: Connection) -> None:
-    config = _config()
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER))
+    config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
 

@@ -9,7 +9,9 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from db.bus import Bus, Listener, PostgresBus, RedisBus
+from db.bus import Bus, Listener
+from db.postgres_bus import PostgresBus
+from db.redis_bus import RedisBus
 
 PATIENCE_SECONDS = 20
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, make_url, text
 
 from db import migrations
@@ -41,6 +41,13 @@ async def test_an_empty_database_is_migrated_once(empty_database_url: str) -> No
     assert await in_thread(is_current, empty_database_url)
 
 
+def test_migrations_are_told_by_their_files() -> None:
+    script = ScriptDirectory(str(migrations.FOLDER))
+    revisions = [known.revision for known in script.walk_revisions()]
+
+    assert [*reversed(revisions)] == migrations._revisions()
+
+
 async def test_of_four_that_migrate_at_once_one_does(empty_database_url: str) -> None:
     changed = await asyncio.gather(*(in_thread(upgrade, empty_database_url) for _ in range(4)))
 
@@ -63,7 +70,7 @@ async def test_a_migration_that_fails_leaves_nothing(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as later:
-        later.setattr(migrations, "_config", with_another(tmp_path, "op.execute('nonsense')"))
+        later.setattr(migrations, "FOLDER", with_another(tmp_path, "op.execute('nonsense')"))
         with pytest.raises(Exception, match="nonsense"):
             await in_thread(upgrade, database_url)
 
@@ -78,7 +85,7 @@ async def test_a_file_is_copied_before_it_is_migrated(
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE lanes SET paused_reason = 'as it was'")
         (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    monkeypatch.setattr(migrations, "_config", with_another(tmp_path, ""))
+    monkeypatch.setattr(migrations, "FOLDER", with_another(tmp_path, ""))
     changed = await in_thread(upgrade, sqlite_url)
 
     copy = path.with_name(f"{path.name}.before-{revision}")
@@ -100,19 +107,12 @@ async def test_a_database_of_a_newer_version_is_refused(database_url: str) -> No
             await in_thread(step, database_url)
 
 
-def with_another(directory: Path, rest: str) -> Any:
-    """The migrations' configuration, with one more that makes a table and then does the rest."""
-    original = migrations._config()
-    folder = Path(shutil.copytree(str(original.get_main_option("script_location")),
-                                  directory / "migrations"))  # fmt: skip
+def with_another(directory: Path, rest: str) -> Path:
+    """The migrations, with one more that makes a table and then does the rest."""
+    folder = Path(shutil.copytree(migrations.FOLDER, directory / "migrations"))
     heads = sorted(file.name.partition("_")[0] for file in (folder / "versions").glob("0*.py"))
     (folder / "versions" / "9999_later.py").write_text(NEXT.format(head=heads[-1], rest=rest))
-
-    def config() -> Config:
-        original.set_main_option("script_location", str(folder))
-        return original
-
-    return config
+    return folder
 
 
 def is_ours(_object: Any, name: str | None, kind: str, reflected: bool, _compared: Any) -> bool:

@@ -21,7 +21,8 @@ from db.actors import Actor
 from db.tables import users
 from db.types import Role
 from graph import rate_limits
-from graph.rate_limits import MemoryCounter, RateLimits, RedisCounter
+from graph.rate_limits import MemoryCounter, RateLimits
+from graph.redis_server import RedisCounter
 from settings import Settings
 from tests.fixtures.server import PASSWORD, Served, serving, settings_for
 from tests.fixtures.valkey import running_valkey

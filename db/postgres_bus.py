@@ -1,0 +1,41 @@
+"""Hints between processes by PostgreSQL's LISTEN and NOTIFY."""
+
+import asyncio
+from typing import Any
+
+import asyncpg
+
+from db.bus import CHANNEL, SharedBus
+
+
+class PostgresBus(SharedBus):
+    """Hints by LISTEN and NOTIFY."""
+
+    losses = (*SharedBus.losses, asyncpg.PostgresError)
+
+    def __init__(self, dsn: str, **connection: Any) -> None:
+        super().__init__()
+        self._dsn = dsn
+        self._connection = connection
+
+    async def _listen(self, hears: asyncio.Event) -> None:
+        connection = await asyncpg.connect(self._dsn, **self._connection)
+        ended = asyncio.Event()
+        connection.add_termination_listener(lambda _: ended.set())
+        try:
+            await connection.add_listener(CHANNEL, lambda *message: self._hear(message[3]))
+            hears.set()
+            self.wake_all()
+            await ended.wait()
+            raise ConnectionError
+        finally:
+            connection.terminate()
+
+    async def _carry(self, _hears: asyncio.Event) -> None:
+        connection = await asyncpg.connect(self._dsn, **self._connection)
+        try:
+            while True:
+                for message in await self._messages():
+                    await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, message.decode())
+        finally:
+            connection.terminate()
