@@ -97,12 +97,12 @@ class DocumentedNames(NameConverter):
 
 def graphql_executor(dialect: Dialect | None = None) -> Executor:
     """Executes what GraphQL clients send: camelCase fields, UPPER_CASE enum values."""
-    return Executor(graphql_schema(), dialect)
+    return _once("graphql", dialect, lambda: Executor(graphql_schema(), dialect))
 
 
 def rest_executor(dialect: Dialect | None = None) -> Executor:
     """Executes the documents behind REST and /ws."""
-    return Executor(rest_schema(), dialect, to_the_second=True)
+    return _once("rest", dialect, lambda: Executor(rest_schema(), dialect, to_the_second=True))
 
 
 @cache
@@ -123,6 +123,17 @@ def sdl() -> str:
 def rest_sdl() -> str:
     """The schema that the documents of `rest_compat` run against."""
     return rest_schema().as_str() + "\n"
+
+
+def _once(surface: str, dialect: Dialect | None, make: Callable[[], Executor]) -> Executor:
+    """One executor for each kind of database: what it has prepared fits all of that kind."""
+    kind = (surface, dialect.name if dialect else None)
+    if kind not in _EXECUTORS:
+        _EXECUTORS[kind] = make()
+    return _EXECUTORS[kind]
+
+
+_EXECUTORS: dict[tuple[str, str | None], Executor] = {}
 
 
 def _schema(names: NameConverter, time_text: Callable[[datetime], str]) -> strawberry.Schema:

@@ -65,7 +65,7 @@ def load(
 
     Raises `Misfit` unless there is exactly one for each of `names`.
     """
-    documents = separate_operations(_together(folder))
+    documents = _separated(folder)
     if missing := sorted(set(names) - documents.keys()):
         raise Misfit(f"No operation is named {', '.join(missing)}")
     if unused := sorted(documents.keys() - set(names)):
@@ -86,6 +86,11 @@ def check(
     for name in operations:
         operations[name]
     return operations
+
+
+@cache
+def _separated(folder: Path) -> dict[str, DocumentNode]:
+    return separate_operations(_together(folder))
 
 
 @cache

@@ -1,5 +1,6 @@
 """The log of facts: told once, with the change that makes it true, and read without a gap."""
 
+import asyncio
 from itertools import takewhile
 from operator import attrgetter
 
@@ -13,6 +14,8 @@ from db.errors import Problem
 from db.postgres import with_driver
 from tests.db.queues import opened
 
+PATIENCE_SECONDS = 20
+
 
 def tell(tx: Tx, *words: str) -> None:
     for word in words:
@@ -22,26 +25,35 @@ def tell(tx: Tx, *words: str) -> None:
 async def told(database: Database, cursor: str = events.START) -> tuple[list[str], str]:
     """What is told and settled behind a cursor, and the cursor behind that."""
     rows = await database.rows(events.after(cursor, limit=100))
-    found = [row for row in rows if row.is_settled]
-    rows = list(takewhile(attrgetter("is_settled"), found))
+    rows = list(takewhile(attrgetter("is_settled"), rows))
     if rows:
         cursor = events.cursor_of(rows[-1].tx, rows[-1].seq)
     return [row.kind.removeprefix("test.") for row in rows], cursor
+
+
+async def until_told(
+    database: Database, count: int, cursor: str = events.START
+) -> tuple[list[str], str]:
+    """The same, once there are so many: other tests' transactions on the server hold it up, too."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while len((found := await told(database, cursor))[0]) < count:
+            await asyncio.sleep(0.01)
+    return found
 
 
 async def test_facts_are_read_in_the_order_in_which_they_were_told(database: Database) -> None:
     await database.write(tell, "a", "b")
     await database.write(tell, "c")
 
-    assert ["a", "b", "c"] == (await told(database))[0]
+    assert ["a", "b", "c"] == (await until_told(database, 3))[0]
 
 
 async def test_a_cursor_goes_on_behind_what_was_read(database: Database) -> None:
     await database.write(tell, "a")
-    _, cursor = await told(database)
+    _, cursor = await until_told(database, 1)
     await database.write(tell, "b")
 
-    found, cursor = await told(database, cursor)
+    found, cursor = await until_told(database, 1, cursor)
     assert ["b"] == found
     assert ([], cursor) == await told(database, cursor)
 
@@ -67,7 +79,7 @@ async def test_a_cursor_never_steps_over_a_transaction_that_commits_later(
         meanwhile, cursor = await told(database)
         latest = await database.first(events.latest())
         await slow.commit()
-        afterwards, _ = await told(database, cursor)
+        afterwards, _ = await until_told(database, 2, cursor)
     await engine.dispose()
 
     # The late one is committed, but who read it now would never see the early one.
@@ -82,7 +94,7 @@ async def test_a_transaction_that_is_rolled_back_holds_nothing_up(postgres_url: 
         await slow.run_sync(lambda connection: tell(Tx(connection), "never"))
         await database.write(tell, "late")
         await slow.rollback()
-        found, _ = await told(database)
+        found, _ = await until_told(database, 1)
     await engine.dispose()
 
     assert ["late"] == found
@@ -93,7 +105,7 @@ async def test_a_transaction_that_only_reads_holds_nothing_up(postgres_url: str)
     async with opened(postgres_url, 1) as (database,), engine.connect() as reader:
         await reader.execute(text("SELECT 1"))
         await database.write(tell, "a")
-        found, _ = await told(database)
+        found, _ = await until_told(database, 1)
     await engine.dispose()
 
     assert ["a"] == found
