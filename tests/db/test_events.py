@@ -36,7 +36,7 @@ async def until_told(
 ) -> tuple[list[str], str]:
     """The same, once there are so many: other tests' transactions on the server hold it up, too."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while len((found := await told(database, cursor))[0]) < count:
+        while len((found := await told(database, cursor))[0]) < count:  # noqa: ASYNC110 - polled
             await asyncio.sleep(0.01)
     return found
 
