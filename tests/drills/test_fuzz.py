@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from tests.fixtures.program import program
 from tests.fixtures.server import NO_TLS, PASSWORD
@@ -36,6 +37,7 @@ FEWEST_CASES = 2000
 MOST_SECONDS = 1800
 
 
+@pytest.mark.timeout(MOST_SECONDS)
 async def test_nothing_is_answered_that_is_not_described(database_url: str, tmp_path: Path) -> None:
     # Commands that are made up here shall find nothing to run.
     async with program(tmp_path, database_url, PATH=str(tmp_path / "nothing")) as server:
@@ -71,8 +73,7 @@ async def fuzzed(url: str, token: str, directory: Path) -> dict[str, Any]:
         stdout=PIPE,
         stderr=STDOUT,
     )
-    async with asyncio.timeout(MOST_SECONDS):
-        said, _ = await process.communicate()
+    said, _ = await process.communicate()
 
     assert 0 == process.returncode, said.decode()
     found: dict[str, Any] = json.loads(report.read_text())

@@ -45,8 +45,9 @@ READS = [
     if operation.type is OperationType.QUERY and is_declared(SCHEMAS["rest"], operation)
 ]
 
-# An error at the root leaves resolvers behind that graphql-core has called and not awaited.
 pytestmark = [
+    pytest.mark.timeout(1800),
+    # An error at the root leaves resolvers behind that graphql-core has called and not awaited.
     pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
