@@ -15,12 +15,14 @@ PAGES := assets/node_modules/.fetched
 NPM_CI := ci --prefix assets --ignore-scripts --legacy-peer-deps --no-audit --no-fund \
 	--fetch-retries=1 --loglevel=error
 
+SPEED := bench/.venv-speed/.ready bench/speed/node_modules/.ready
+
 CLAUDE_VERSION := 2.1.330
 CLAUDE := .venv/claude/.$(CLAUDE_VERSION)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test fuzz test-claude bench-queue lint types schema lock clean
+.PHONY: help install run demo test drills fuzz test-claude bench bench-queue lint types schema lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,14 +35,20 @@ run: install ## Set up, then serve on http://localhost:8000
 demo: .venv/.dev ## Show three tasks being queued, run and watched
 	.venv/bin/python demo.py
 
-test: .venv/.dev $(PAGES) ## Run every test, on SQLite and on PostgreSQL
+test: .venv/.dev $(PAGES) ## Run the tests, on SQLite and on PostgreSQL
 	.venv/bin/pytest $(PYTEST_FLAGS)
 
+drills: .venv/.dev $(PAGES) ## Break things on purpose, and ask what nobody would ask; takes minutes
+	PLAN_EXAMPLES=3000 .venv/bin/pytest $(PYTEST_FLAGS) tests/drills tests/graph/test_plans.py
+
 fuzz: .venv/.dev $(PAGES) ## Ask the REST paths thousands of things at random (FUZZ= cases for each)
-	FUZZ=$(or $(FUZZ),20) .venv/bin/pytest $(PYTEST_FLAGS) tests/contract/test_fuzz.py
+	FUZZ=$(or $(FUZZ),20) .venv/bin/pytest $(PYTEST_FLAGS) tests/drills/test_fuzz.py
 
 test-claude: .venv/.dev $(CLAUDE) ## Test with the real claude CLI, against a stub of its API
 	REQUIRE_CLAUDE=1 .venv/bin/pytest $(PYTEST_FLAGS) tests/claude
+
+bench: .venv/.dev $(SPEED) ## Measure how fast it answers, beside others (BENCH=--large: a million tasks)
+	.venv/bin/python -m bench.speed $(BENCH)
 
 bench-queue: .venv/.dev bench/.venv-queue/.ready ## Measure the queue beside others
 	.venv/bin/python -m bench.queue
@@ -73,6 +81,16 @@ clean: ## Remove .venv, what was fetched and the caches; data/ stays
 .venv/.runtime .venv/.dev: pyproject.toml | .venv/bin/python $(UV)
 	$(call INSTALL_LOCK,$(filter %.lock,$^))
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+bench/.venv-speed/.ready: bench/requirements-speed.txt
+	$(PYTHON) -m venv bench/.venv-speed
+	bench/.venv-speed/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
+# PostGraphile needs a newer Node than most machines have: it comes along.
+bench/speed/node_modules/.ready: bench/speed/package.json
+	npm install --prefix bench/speed --no-package-lock --no-audit --no-fund --loglevel=error
 	@touch $@
 
 bench/.venv-queue/.ready: bench/requirements-queue.txt

@@ -43,10 +43,11 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2000, help="of a round; a tenth for latency")
     parser.add_argument("--to", type=Path, default=ROOT / "docs" / "queue-performance.md")
     chosen = parser.parse_args()
+    load = os.getloadavg()[0]
     with postgres_server() as server:
         figures = measured(server, chosen.rounds, chosen.jobs)
         version = uvloop.run(_asked(server, "SHOW server_version"))
-    report = reported(figures, version, chosen.rounds, chosen.jobs)
+    report = reported(figures, version, load, chosen.rounds, chosen.jobs)
     chosen.to.write_text(report)
     print(report)
 
@@ -101,8 +102,7 @@ def postgres_server() -> Iterator[str]:
 
 
 @contextmanager
-def database(server: str) -> Iterator[str]:
-    name = "queue_bench"
+def database(server: str, name: str = "queue_bench") -> Iterator[str]:
     uvloop.run(_asked(server, f"DROP DATABASE IF EXISTS {name}"))
     uvloop.run(_asked(server, f"CREATE DATABASE {name}"))
     yield make_url(server).set(database=name).render_as_string(hide_password=False)
@@ -116,7 +116,7 @@ async def _asked(server: str, statement: str) -> str:
         await connection.close()
 
 
-def reported(figures: Figures, version: str, rounds: int, jobs: int) -> str:
+def reported(figures: Figures, version: str, load: float, rounds: int, jobs: int) -> str:
     """The page, in Markdown."""
 
     def median(name: str, what: str, figure: str) -> float:
@@ -134,8 +134,10 @@ def reported(figures: Figures, version: str, rounds: int, jobs: int) -> str:
     return f"""# How fast the queue is
 
 Written by `make bench-queue`; only compare numbers of one table. {rounds} rounds, the order
-reversed every other round; medians, and the lowest and highest in brackets. {os.cpu_count()} cores,
-{platform.system()} {platform.release()}, Python {platform.python_version()}, PostgreSQL {version},
+reversed every other round; medians, and the lowest and highest in brackets. {os.cpu_count()} cores
+with a load of {load:.1f} by others at the start, {platform.system()} {platform.release()}, Python {
+        platform.python_version()
+    }, PostgreSQL {version},
 durable (`fsync` and `synchronous_commit` on), one worker process, {CONCURRENCY} jobs at once.
 
 ## PostgreSQL

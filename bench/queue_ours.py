@@ -19,7 +19,7 @@ from db import tasks, users
 from db.actors import Actor
 from db.engine import Database, Tx
 from db.ids import new_id
-from db.lifecycle import Begun, Outcome
+from db.lifecycle import IS_ACTIVE, Begun, Outcome
 from db.tables import projects, runs
 from db.tables import tasks as tasks_table
 from db.types import Lane, ProjectStatus, Role, RunStatus, TaskStatus
@@ -36,6 +36,7 @@ async def main(url: str, what: str, jobs: int, concurrency: int) -> dict[str, fl
             database_url=url, data_dir=Path(directory), worker_concurrency=concurrency
         )
         worker.Execution = NoOp  # type: ignore[misc,assignment]
+        NoOp.all_in_hand, NoOp.jobs = asyncio.Event(), jobs
         async with opened(settings) as database:
             actor, task_ids = await database.write(laid_out, jobs)
             match what:
@@ -50,16 +51,24 @@ async def main(url: str, what: str, jobs: int, concurrency: int) -> dict[str, fl
 class NoOp:
     """A run that has nothing to do: begins, on record, and has completed."""
 
+    jobs: ClassVar[int]
     began_at: ClassVar[dict[str, float]] = {}
     recorded_at: ClassVar[dict[str, float]] = {}
+
+    all_in_hand: ClassVar[asyncio.Event]
 
     def __init__(self, *given: Any) -> None:
         self.stopped = None
         self._run: Row[Any] = next(one for one in given if isinstance(one, Row))
         self._report: Callable[[Begun], Awaitable[bool]] = given[-1]
 
+    def stop(self, _reason: Any) -> None:
+        """It has ended by then."""
+
     async def carry_out(self) -> Outcome:
         self.began_at[self._run.task_id] = time.perf_counter()
+        if len(self.began_at) == self.jobs:
+            self.all_in_hand.set()
         await self._report(Begun(self._run.id, self._run.fence, "boot", 1, 1))
         self.recorded_at[self._run.task_id] = time.perf_counter()
         return Outcome(RunStatus.COMPLETED, 0)
@@ -134,9 +143,9 @@ def _execute(tx: Tx, actor: Actor, task_ids: list[str]) -> None:
 
 
 async def all_finished(database: Database) -> None:
-    active = runs.c.status.in_([RunStatus.QUEUED, RunStatus.RUNNING])
-    while await database.scalar(select(func.count()).select_from(runs).where(active)):
-        await asyncio.sleep(0.02)
+    await NoOp.all_in_hand.wait()
+    while await database.scalar(select(func.count()).select_from(runs).where(IS_ACTIVE)):
+        await asyncio.sleep(0.005)
 
 
 def laid_out(tx: Tx, jobs: int) -> tuple[Actor, list[str]]:

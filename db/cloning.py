@@ -73,11 +73,10 @@ def _copy_tasks(tx: Tx, actor: Actor, project_id: str, copy: Row[Any]) -> None:
         raise ResourceLimitExceeded(resource="task", maximum=MOST_TASKS)
     if not originals:
         return
-    tasks.check_room(tx, copy, more=len(originals))
+    tx.enact(tasks.check_room(copy, held=0, more=len(originals)))
     copies = {original.id: _copied(tx, actor, original, copy.id) for original in originals}
-    tx.execute(insert(task_rows), list(copies.values()))
     for row in copies.values():
-        tasks.record_new(tx, actor, row)
+        tx.enact(tasks.add(tx, actor, row))
     _copy_dependencies(tx, project_id, {old: row["id"] for old, row in copies.items()})
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, CursorResult, Dialect, Executable, Row
 
 from db import tracing
 from db.bus import Bus
-from db.statements import Reading
+from db.statements import Reading, Rows, Writing
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -19,22 +19,44 @@ T = TypeVar("T")
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
-class Tx:
-    """An open transaction. Only the edge commits it; what it hints is published after that."""
+class Moment:
+    """When something is written, and who is to hear of it once it is committed."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
         self.now = datetime.now(UTC)
         self.topics: set[str] = set()
 
+    def hint(self, *topics: str) -> None:
+        """Have these topics published once the transaction is committed."""
+        self.topics.update(topics)
+
+
+class Tx(Moment):
+    """An open transaction. Only the edge commits it."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection.dialect)
+        self.connection = connection
+
     @property
     def dialect_name(self) -> str:
-        return self.connection.dialect.name
+        return self.dialect.name
 
     def execute(
         self, statement: Executable, parameters: Parameters | None = None
     ) -> CursorResult[Any]:
         return self.connection.execute(statement, parameters)
+
+    def enact(self, writing: Writing[T]) -> T:
+        """Carry out a writing as a part of this transaction."""
+        try:
+            statement, values = next(writing)
+            while True:
+                statement, values = writing.send(self._rows(*statement.fetch(self.dialect, values)))
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
     def all(
         self, statement: Executable, parameters: Parameters | None = None
@@ -51,12 +73,13 @@ class Tx:
         """What is done within it happens whole or not at all; the transaction goes on."""
         return self.connection.begin_nested()
 
-    def hint(self, *topics: str) -> None:
-        """Have these topics published once the transaction is committed."""
-        self.topics.update(topics)
+    def _rows(self, sql: str, parameters: Sequence[Any]) -> Rows:
+        done = self.connection.exec_driver_sql(sql, tuple(parameters))
+        return done.all() if done.returns_rows else ()
 
 
 Unit = Callable[Concatenate[Tx, P], T]
+WritingUnit = Callable[Concatenate[Moment, P], Writing[T]]
 
 
 class Connections(NamedTuple):
@@ -96,6 +119,10 @@ class Database(ABC):
             result, topics = await self._commit(lambda tx: unit(tx, *args, **kwargs))
         self.bus.hint(topics)
         return result
+
+    async def enact(self, unit: WritingUnit[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same for a writing, `unit(moment, …)`: by nothing but the driver, if that is less."""
+        return await self.write(lambda tx: tx.enact(unit(tx, *args, **kwargs)))
 
     @abstractmethod
     async def rows(

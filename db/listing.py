@@ -194,6 +194,20 @@ class one_of(FunctionElement[bool]):  # noqa: N801 - reads as the operator that 
         return self
 
 
+class as_read(FunctionElement[Any]):  # noqa: N801
+    """A column by which rows are taken out as they are read, and not found by an index.
+
+    SQLite would find all that somebody sees, and then sort it: a hundred times as long for who
+    sees much. PostgreSQL knows how much that is, and decides by itself.
+    """
+
+    inherit_cache = True
+
+    def __init__(self, column: ColumnElement[Any]) -> None:
+        super().__init__(column)
+        self.type = column.type
+
+
 class Texts(TypeDecorator[list[str]]):
     """A list of texts as one parameter: an array, or JSON on SQLite."""
 
@@ -233,6 +247,16 @@ def _pattern(text: str) -> str:
     for special in "/%_":
         text = text.replace(special, f"/{special}")
     return f"%{text}%"
+
+
+@compiles(as_read)
+def _as_read(element: as_read, compiler: SQLCompiler, **kw: Any) -> str:
+    return compiler.process(element.clauses, **kw)
+
+
+@compiles(as_read, "sqlite")
+def _as_read_sqlite(element: as_read, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"+{compiler.process(element.clauses, **kw)}"
 
 
 @compiles(one_of, "postgresql")

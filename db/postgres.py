@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import asyncpg
 import orjson
@@ -12,16 +12,19 @@ from sqlalchemy import URL, Connection, Executable, NullPool, Row, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from db import tracing
 from db.bus import Bus
-from db.engine import Connections, Database, Tx, json_text
+from db.engine import Connections, Database, Moment, Tx, WritingUnit, json_text
 from db.errors import DatabaseUnavailable, Unstorable
-from db.statements import Reading
+from db.statements import Reading, Writing
 
 log = logging.getLogger(__name__)
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 MOST_TRIES = 6
+IMPATIENT = {"idle_in_transaction_session_timeout": "60000"}
 WORTH_ANOTHER_TRY = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 
 
@@ -36,17 +39,23 @@ class PostgresDatabase(Database):
             with_driver(url),
             pool_size=pool_size,
             max_overflow=pool_size,
+            pool_use_lifo=True,
             json_serializer=json_text,
             json_deserializer=orjson.loads,
-            connect_args={"server_settings": {"idle_in_transaction_session_timeout": "60000"}},
+            connect_args={"server_settings": IMPATIENT},
         )
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self.dialect = self._engine.dialect
 
     async def open(self) -> None:
-        # It is only ever read with, each statement by itself: there is nothing to reset.
+        # Nothing but statements and whole transactions: there is nothing to reset.
         self._plain = await asyncpg.create_pool(
-            dsn(self._url), min_size=1, max_size=self._pool_size, reset=_nothing
+            dsn(self._url),
+            min_size=1,
+            max_size=self._pool_size,
+            max_inactive_connection_lifetime=0,
+            server_settings=IMPATIENT,
+            reset=_nothing,
         )
 
     async def close(self) -> None:
@@ -75,12 +84,30 @@ class PostgresDatabase(Database):
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             raise _explained(error) from error
 
+    async def enact(self, unit: WritingUnit[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        async def once() -> tuple[T, set[str]]:
+            moment = Moment(self.dialect)
+            async with self._plain.acquire() as connection, connection.transaction():
+                return await _enacted(connection, moment, unit(moment, *args, **kwargs))
+
+        with tracing.span("transaction"):
+            result, topics = await self._insist(once)
+        self.bus.hint(topics)
+        return result
+
     async def _commit(self, unit: Callable[[Tx], T]) -> tuple[T, Iterable[str]]:
+        async def once() -> tuple[T, set[str]]:
+            async with self._engine.connect() as connection:
+                return await _committed(connection, unit)
+
+        return await self._insist(once)
+
+    async def _insist(self, once: Callable[[], Awaitable[T]]) -> T:
+        """Do it once, and again as long as it only failed for what others did meanwhile."""
         for tries_left in reversed(range(MOST_TRIES)):
             try:
-                async with self._engine.connect() as connection:
-                    return await _committed(connection, unit)
-            except (DBAPIError, OSError) as error:
+                return await once()
+            except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
                 if not (tries_left and _may_succeed_again(error)):
                     raise _explained(error) from error
                 await asyncio.sleep(random.uniform(0, 0.05))
@@ -117,6 +144,16 @@ async def _carried_out(connection: Any, reading: Reading[T]) -> T:
         return result
 
 
+async def _enacted(connection: Any, moment: Moment, writing: Writing[T]) -> tuple[T, set[str]]:
+    try:
+        statement, values = next(writing)
+        while True:
+            sql, parameters = statement.fetch(moment.dialect, values)
+            statement, values = writing.send(await connection.fetch(sql, *parameters))
+    except StopIteration as end:
+        return end.value, moment.topics
+
+
 async def _nothing(_connection: Any) -> None:
     pass
 
@@ -131,14 +168,17 @@ async def _committed(connection: AsyncConnection, unit: Callable[[Tx], T]) -> tu
 
 
 def _may_succeed_again(error: Exception) -> bool:
-    return isinstance(error, DBAPIError) and isinstance(error.driver_exception, WORTH_ANOTHER_TRY)
+    return isinstance(_cause(error), WORTH_ANOTHER_TRY)
 
 
 def _explained(error: Exception) -> Exception:
     if isinstance(error, IntegrityError):
         return error
-    cause = error.driver_exception if isinstance(error, DBAPIError) else error
-    if isinstance(cause, asyncpg.CharacterNotInRepertoireError):
+    if isinstance(_cause(error), asyncpg.CharacterNotInRepertoireError):
         return Unstorable()
     log.error("the database refused: %s", getattr(error, "orig", error))
     return DatabaseUnavailable()
+
+
+def _cause(error: Exception) -> BaseException | None:
+    return error.driver_exception if isinstance(error, DBAPIError) else error

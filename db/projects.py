@@ -28,9 +28,10 @@ from db.errors import (
     ResourceInUse,
 )
 from db.ids import new_id
-from db.listing import Filter, Listing, one_of, seconds_between, sifted
+from db.listing import Filter, Listing, as_read, one_of, seconds_between, sifted
 from db.patches import patched
 from db.search import searched
+from db.statements import Statement, Writing
 from db.tables import events as log
 from db.tables import members, projects, runs, tasks
 from db.types import MemberRole, Permission, ProjectStatus, RunStatus, TaskStatus
@@ -56,7 +57,7 @@ def visible_to(actor: Actor, project_id: ColumnElement[str] = projects.c.id) -> 
     if actor.is_admin:
         return true()
     mine = select(members.c.project_id).where(members.c.user_id == actor.id)
-    return project_id.in_(mine)
+    return as_read(project_id).in_(mine)
 
 
 LISTING = Listing(
@@ -76,6 +77,17 @@ LISTING = Listing(
         "updated_at": projects.c.updated_at,
     },
 )
+
+
+WITH_ROLE = (
+    select(projects, members.c.role)
+    .outerjoin(
+        members,
+        (members.c.project_id == projects.c.id) & (members.c.user_id == bindparam("actor")),
+    )
+    .where(projects.c.id == bindparam("project"), projects.c.deleted_at.is_(None))
+)
+"""A project, and the role in it of an actor."""
 
 
 def statistics(project_ids: Any) -> Select[Any]:
@@ -208,7 +220,13 @@ def remove(tx: Tx, actor: Actor, project_id: str) -> datetime:
 
 def get(tx: Tx, actor: Actor, project_id: str, *, changing: bool = False) -> Row[Any]:
     """The project, if the actor may see it, and change it when that is meant."""
-    project = tx.first(_WITH_ROLE, {"project": project_id, "actor": actor.id})
+    found = tx.first(WITH_ROLE, {"project": project_id, "actor": actor.id})
+    project: Row[Any] = allowed(found, actor, project_id, changing=changing)
+    return project
+
+
+def allowed(project: Any, actor: Actor, project_id: str, *, changing: bool) -> Any:
+    """What was found of a project, if the actor may see it, and change it when that is meant."""
     if not project or not (project.role or actor.is_admin):
         raise ProjectNotFound(project_id=project_id)
     if changing and project.role == MemberRole.VIEWER and not actor.is_admin:
@@ -231,8 +249,12 @@ def check_active(project: Row[Any]) -> None:
 
 def lock(tx: Tx, project_id: str) -> None:
     """Have others who lock this project wait until we have committed; on SQLite they do anyway."""
-    row = select(projects.c.id).where(projects.c.id == project_id)
-    tx.execute(row.with_for_update(key_share=True))
+    tx.enact(locking(project_id))
+
+
+def locking(project_id: str) -> Writing[None]:
+    """The same, as a writing."""
+    yield _LOCK, {"project": project_id}
 
 
 def add_member(tx: Tx, project_id: str, user_id: str, role: MemberRole) -> None:
@@ -287,11 +309,8 @@ def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
     return {field: value for field, value in values.items() if field != "description"}
 
 
-_WITH_ROLE = (
-    select(projects, members.c.role)
-    .outerjoin(
-        members,
-        (members.c.project_id == projects.c.id) & (members.c.user_id == bindparam("actor")),
-    )
-    .where(projects.c.id == bindparam("project"), projects.c.deleted_at.is_(None))
+_LOCK = Statement(
+    select(projects.c.id)
+    .where(projects.c.id == bindparam("project"))
+    .with_for_update(key_share=True)
 )

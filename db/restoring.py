@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
-from db import lifecycle, projects, sessions, tasks
+from db import lifecycle, projects, sessions, task_fields, tasks
 from db.actors import Actor
 from db.engine import Tx
 from db.errors import Invalid, Problem, ResourceInUse, TaskAlreadyRunning
@@ -15,7 +15,7 @@ from db.tables import events as log
 from db.types import Permission
 
 SETTINGS_SAID = ("session.created", "session.updated", "session.restored")
-API_NAMES = {column: name for name, column in tasks.COLUMNS.items()}
+API_NAMES = {column: name for name, column in task_fields.COLUMNS.items()}
 
 
 @dataclass(frozen=True)

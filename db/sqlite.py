@@ -28,8 +28,9 @@ T = TypeVar("T")
 MOST_UNITS_PER_COMMIT = 256
 READING_THREADS = 4
 SEARCHES = " MATCH "
-QUICK_STEPS = 200_000
-"""Steps of SQLite's machine, some milliseconds: what takes more leaves the event loop."""
+TICK_STEPS = 10_000
+QUICK_TICKS = 20
+"""Of so many steps of SQLite, some milliseconds: what takes more leaves the event loop."""
 
 
 class SqliteDatabase(Database):
@@ -44,12 +45,14 @@ class SqliteDatabase(Database):
         self._units: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._serve, name="sqlite writer", daemon=True)
         self._readers = ThreadPoolExecutor(READING_THREADS, "sqlite reader")
+        self._ticks = 0
 
     async def open(self) -> None:
         # The first connection makes the file and turns WAL on, before anyone reads.
         await asyncio.to_thread(lambda: self._writing.connect().close())
         self._quick = _connect(self._path, writes=False)
-        self._quick.set_progress_handler(lambda: 1, QUICK_STEPS)
+        # SQLite counts the steps of a statement from one reading to the next: we count from zero.
+        self._quick.set_progress_handler(self._tick, TICK_STEPS)
         self._writer.start()
 
     async def close(self) -> None:
@@ -81,6 +84,7 @@ class SqliteDatabase(Database):
 
     async def read(self, reading: Callable[[], Reading[T]]) -> T:
         """Read within the event loop what is quickly read, as most is; the rest in a thread."""
+        self._ticks = 0
         try:
             return _carried_out(self._quick, reading(), is_quick=True)
         except _TakesLong:
@@ -91,6 +95,10 @@ class SqliteDatabase(Database):
         return await asyncio.get_running_loop().run_in_executor(
             self._readers, self._read_at_leisure, reading
         )
+
+    def _tick(self) -> bool:
+        self._ticks += 1
+        return self._ticks > QUICK_TICKS
 
     def _read_at_leisure(self, reading: Callable[[], Reading[T]]) -> T:
         with self._reading.connect() as connection:

@@ -25,6 +25,26 @@ It must be repeatable: a read that takes too long where it began is begun anew e
 """
 
 
+class Statement:
+    """A statement of the hot paths: compiled once for each dialect, whoever executes it."""
+
+    def __init__(self, executable: Executable) -> None:
+        self._executable = executable
+        self._compiled: dict[str, Compiled] = {}
+
+    def fetch(self, dialect: Dialect, values: Mapping[str, Any]) -> Fetch:
+        """The statement with these values; `KeyError` when one is missing."""
+        if dialect.name not in self._compiled:
+            self._compiled[dialect.name] = Compiled(self._executable, dialect)
+        return self._compiled[dialect.name].fetch(values)
+
+
+Writing = Generator[tuple[Statement, Mapping[str, Any]], Rows, T]
+"""A write of some statements: yields each with its values, is sent its rows, and returns what it
+made of them. Whoever carries it out may begin it anew, in another transaction.
+"""
+
+
 class Compiled:
     """A statement's text for one dialect; values are given by the names of its parameters."""
 

@@ -153,6 +153,7 @@ tasks = Table(
     CheckConstraint("progress_percentage BETWEEN 0 AND 100", name="progress"),
     _partial("ix_tasks_auto_start", "auto_start", "id"),
     Index(None, "created_at", "id"),
+    Index(None, "priority", "id"),
     Index(None, "project_id", "created_at", "id"),
     Index(None, "project_id", "status"),
     Index(None, "status", "created_at", "id"),

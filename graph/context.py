@@ -3,13 +3,14 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import strawberry
 
 from db.actors import Actor
 from db.bus import Bus
-from db.engine import Database, Unit
+from db.engine import Database, Unit, WritingUnit
 from db.errors import Problem, TokenMissing, WebSocketConnectionFailed
 from graph.auth import Gate
 from graph.installation import Installation
@@ -47,17 +48,20 @@ class Context:
         self.request_id = request_id
         self.token = token
         self.expires_at = expires_at
-        self.refusal = refusal or TokenMissing()
+        self.refusal = refusal
         self.address = address
-        self.listening = asyncio.Event()
-        """Set once a subscription misses nothing any more of what happens from then on."""
         self._loaders: Loaders | None = None
+
+    @cached_property
+    def listening(self) -> asyncio.Event:
+        """Set once a subscription misses nothing any more of what happens from then on."""
+        return asyncio.Event()
 
     @property
     def signed_in(self) -> Actor:
         """The actor. Raises why there is none: `TokenMissing`, or what is wrong with the token."""
         if self.actor is None:
-            raise self.refusal
+            raise self.refusal or TokenMissing()
         return self.actor
 
     @property
@@ -96,6 +100,13 @@ class Context:
         """
         self.services.maintenance.check(self.actor)
         return await self.note(unit, *args, **kwargs)
+
+    async def enact(self, unit: WritingUnit[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same for a writing, `unit(moment, …)`."""
+        self.services.maintenance.check(self.actor)
+        result = await self.database.enact(unit, *args, **kwargs)
+        self.forget()
+        return result
 
     async def note(self, unit: Unit[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same for what is noted by the way, such as that somebody signed in: always."""

@@ -185,11 +185,11 @@ def _of_body(body: Any) -> _Asked:
     operation_name, extensions = body.get("operationName"), body.get("extensions")
     if not isinstance(query, str) or not query.strip():
         raise _Unreadable(400, "query must be a GraphQL document")
-    if not isinstance(variables, dict | None):
+    if not (variables is None or isinstance(variables, dict)):
         raise _Unreadable(400, "variables must be an object")
-    if not isinstance(operation_name, str | None):
+    if not (operation_name is None or isinstance(operation_name, str)):
         raise _Unreadable(400, "operationName must be text")
-    if not isinstance(extensions, dict | None):
+    if not (extensions is None or isinstance(extensions, dict)):
         raise _Unreadable(400, "extensions must be an object")
     return _Asked(query, variables or {}, operation_name or None)
 

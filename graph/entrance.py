@@ -33,7 +33,9 @@ class Entrance:
 
     async def _admit(self, scope: Scope, visit: "_Visit") -> None:
         services = self._services
-        allowance = await services.limits.spend(await self._actor(scope), address_of(scope))
+        allowance = None
+        if services.settings.rate_limit_enabled:
+            allowance = await services.limits.spend(await self._actor(scope), address_of(scope))
         if allowance:
             visit.headers = allowance.headers()
         most = services.settings.max_requests_in_flight

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -28,7 +29,7 @@ from graphql import (
 from prometheus_client import Counter
 from sqlalchemy import Dialect
 from strawberry.schema import Schema
-from strawberry.types.arguments import convert_arguments
+from strawberry.types.arguments import convert_argument
 
 from db import tracing
 from db.errors import Problem
@@ -45,6 +46,7 @@ OPERATIONS = Counter(
     "Operations by first field, and by how they were executed.",
     ["field", "executor"],
 )
+count_of = cache(OPERATIONS.labels)
 MOST_PREPARED = 1024
 MOST_TOKENS = 5_000
 LONGEST_DOCUMENT = 100_000
@@ -88,6 +90,12 @@ class Prepared:
     def type(self) -> OperationType:
         return self.operation.operation
 
+    @cached_property
+    def label(self) -> str:
+        """A name from a bounded set: the first field, for the operation's name is the client's."""
+        first = self.operation.selection_set.selections[0]
+        return first.name.value if isinstance(first, FieldNode) else "fragment"
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -98,10 +106,8 @@ class Answer:
 
     def body(self) -> bytes:
         """The response as GraphQL over HTTP has it."""
-        parts = [b'"data":' + (self.data or b"null")]
-        if self.errors:
-            parts.insert(0, b'"errors":' + orjson.dumps(self.errors))
-        return b"{" + b",".join(parts) + b"}"
+        errors = b'"errors":%b,' % orjson.dumps(self.errors) if self.errors else b""
+        return b"".join((b"{", errors, b'"data":', self.data or b"null", b"}"))
 
 
 class Executor:
@@ -135,7 +141,7 @@ class Executor:
 
     async def execute(self, prepared: Prepared, variables: dict[str, Any], context: Any) -> Answer:
         """Carry out a query or a mutation: by its plan, else by the reference."""
-        with tracing.span(f"graphql {_label(prepared)}", request_id=context.request_id):
+        with tracing.span(f"graphql {prepared.label}", request_id=context.request_id):
             return await self._execute(prepared, variables, context)
 
     async def _execute(self, prepared: Prepared, variables: dict[str, Any], context: Any) -> Answer:
@@ -152,9 +158,9 @@ class Executor:
             except Unplanned:
                 executor = "fallback"
             else:
-                OPERATIONS.labels(_label(prepared), "plan").inc()
+                count_of(prepared.label, "plan").inc()
                 return Answer(data, [_shown(error, context.request_id) for error in errors])
-        OPERATIONS.labels(_label(prepared), executor).inc()
+        count_of(prepared.label, executor).inc()
         return await self.execute_by_reference(prepared, variables, context)
 
     async def execute_by_reference(
@@ -222,11 +228,9 @@ class Executor:
         except NotPlannable:
             return None
 
-    def _convert(self, field: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    def _convert(self, value: Any, type_: Any) -> Any:
         converter = self._strawberry.schema_converter
-        return convert_arguments(
-            arguments, field.arguments, converter.scalar_registry, self._strawberry.config
-        )
+        return convert_argument(value, type_, converter.scalar_registry, self._strawberry.config)
 
     def _checked(self, text: str, operation_name: str | None) -> Prepared:
         try:
@@ -255,12 +259,6 @@ class Executor:
                 for definition in operation.variable_definitions or ()
             },
         )
-
-
-def _label(prepared: Prepared) -> str:
-    """A name from a bounded set: the operation's first field, for its own name is the client's."""
-    first = prepared.operation.selection_set.selections[0]
-    return first.name.value if isinstance(first, FieldNode) else "fragment"
 
 
 def answer_of(result: ExecutionResult, request_id: str) -> Answer:

@@ -87,8 +87,8 @@ def address_of(scope: Scope) -> str:
 
 def request_id_of(headers: dict[bytes, bytes]) -> str:
     """The caller's `X-Request-ID` when it is a plain word, else a new id."""
-    given = headers.get(b"x-request-id", b"")
-    return given.decode() if _REQUEST_ID.fullmatch(given) else new_id()
+    given = headers.get(b"x-request-id")
+    return given.decode() if given and _REQUEST_ID.fullmatch(given) else new_id()
 
 
 def bearer_token(authorization: str) -> str:

@@ -29,10 +29,11 @@ def pagination(here: str, total: int, page: int, page_size: int) -> Pagination:
     """Where a page stands in a list of so many items; `here` is the page's own address."""
     pages = -(-total // page_size)
     path, _, query = here.partition("?")
-    words = [word for word in parse_qsl(query) if word[0] not in (PAGE, PAGE_SIZE)]
+    words = urlencode([word for word in parse_qsl(query) if word[0] not in (PAGE, PAGE_SIZE)])
+    start = f"{path}?{words}&" if words else f"{path}?"
 
     def link(to: int) -> str:
-        return f"{path}?{urlencode([*words, (PAGE, to), (PAGE_SIZE, page_size)])}"
+        return f"{start}{PAGE}={to}&{PAGE_SIZE}={page_size}"
 
     links = PageLinks(
         first=link(1),

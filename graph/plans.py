@@ -20,13 +20,13 @@ from graphql import (
     OperationType,
     VariableNode,
     Visitor,
-    get_argument_values,
-    get_variable_values,
     visit,
 )
 from sqlalchemy import Dialect
 
 from db.errors import Problem
+from graph.arguments import Arguments, Convert
+from graph.given import Misgiven, Variables
 from graph.leaves import Leaves
 from graph.nouns import SOURCE
 from graph.readings import GotReading, ListedReading
@@ -38,9 +38,6 @@ log = structlog.get_logger(__name__)
 MOST_VARIANTS = 32
 EXPECTED = (Problem, GraphQLError, LookupError, ValueError)
 """What is wrong with a request, and not with its plan: the row is not there, a value can't be."""
-
-Arguments = Mapping[str, Any]
-Convert = Callable[[Any, dict[str, Any]], dict[str, Any]]
 
 
 class Unplanned(Exception):
@@ -60,6 +57,7 @@ class Plan:
     ) -> None:
         self._schema = schema
         self._prepared = prepared
+        self._variables = Variables(schema, prepared.operation)
         self._dialect = dialect
         self._leaves = leaves
         self._convert = convert
@@ -79,7 +77,10 @@ class Plan:
         """
         if context.actor is None:
             raise Unplanned
-        variables = self._coerced(given)
+        try:
+            variables = self._variables.of(given)
+        except Misgiven:
+            raise Unplanned from None
         flags = {name: variables.coerced[name] for name in self._flags}
         roots = self._variant(flags)
         if self._is_mutation:
@@ -95,19 +96,12 @@ class Plan:
             log.exception("a plan failed", request_id=context.request_id)
             raise Unplanned from None
 
-    def _coerced(self, given: dict[str, Any]) -> Any:
-        definitions = self._prepared.operation.variable_definitions or ()
-        variables = get_variable_values(self._schema, definitions, given)
-        if isinstance(variables, list):
-            raise Unplanned
-        return variables
-
     async def _change(
         self, root: "_Root", variables: Any, context: Any
     ) -> tuple[bytes | None, list[GraphQLError]]:
         try:
-            arguments = root.arguments(variables)
-        except GraphQLError:
+            arguments = root.arguments.of(variables)
+        except (GraphQLError, LookupError):
             raise Unplanned from None
         try:
             root.check(context)
@@ -181,29 +175,19 @@ class _Root:
         self.source = source
         self.reading = reading
         self.node = node
-        self._field = field
-        self._definition = field.extensions["strawberry-definition"]
-        self._convert = convert
-        self._permissions = [asked.permission for asked in self._definition.permission_classes]
-        self._constant = None if _has_variables(node) else self._converted(None)
+        definition = field.extensions["strawberry-definition"]
+        self._permissions = [asked.permission for asked in definition.permission_classes]
+        self.arguments = Arguments(field, node, convert)
 
     def begin(self, variables: Any, context: Any) -> Callable[[], Any]:
         """What reads this field, for an actor who may ask for it."""
         self.check(context)
-        return self.reading.begin(self.arguments(variables), context)
+        return self.reading.begin(self.arguments.of(variables), context)
 
     def check(self, context: Any) -> None:
         """Raises the problem of an actor who may not ask for this."""
         for permission in self._permissions:
             context.signed_in.must(permission)
-
-    def arguments(self, variables: Any) -> Arguments:
-        return self._converted(variables) if self._constant is None else self._constant
-
-    def _converted(self, variables: Any) -> dict[str, Any]:
-        return self._convert(
-            self._definition, get_argument_values(self._field, self.node, variables)
-        )
 
 
 def _together(readings: Sequence[tuple[str, Callable[[], Any]]]) -> Any:
@@ -224,16 +208,3 @@ def _directive_variables(prepared: Any) -> list[str]:
 
     visit(prepared.document, Find())
     return [name for name in names if name in prepared.variables]
-
-
-def _has_variables(node: FieldNode) -> bool:
-    found = False
-
-    class Find(Visitor):
-        def enter_variable(self, *_: Any) -> None:
-            nonlocal found
-            found = True
-
-    for argument in node.arguments or ():
-        visit(argument, Find())
-    return found

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Dialect, Integer, bindparam
@@ -12,7 +13,7 @@ from db.listing import Order, Place
 from db.statements import Compiled, Fetch, Reading, Rows
 from graph.context import Context
 from graph.leaves import Leaves
-from graph.links import pagination
+from graph.links import PageLinks, pagination
 from graph.nouns import NOUNS
 from graph.pages import Asked, Lists
 from graph.roots import Changed, Got, Listed
@@ -110,6 +111,11 @@ class _Found:
         self.cells = cells
         self.read = read
         self.count = count
+
+    @cached_property
+    def links(self) -> PageLinks:
+        asked = self.asked
+        return pagination(asked.here, self.count, asked.page, asked.size).links
 
 
 class _Form:
@@ -252,9 +258,7 @@ def _link_part(field: Selected) -> Shown:
         return _typename(field)
 
     def show(found: _Found) -> str | None:
-        asked = found.asked
-        place = pagination(asked.here, found.count, asked.page, asked.size)
-        link: str | None = getattr(place.links, field.name)
+        link: str | None = getattr(found.links, field.name)
         return link
 
     return show

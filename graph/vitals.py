@@ -8,6 +8,7 @@ from prometheus_client import Histogram
 
 SECONDS = 60
 REQUEST_SECONDS = Histogram("request_seconds", "How long requests took.", ["outcome"])
+OUTCOMES = {False: REQUEST_SECONDS.labels("answered"), True: REQUEST_SECONDS.labels("failed")}
 
 
 class Requests(NamedTuple):
@@ -52,7 +53,7 @@ class Vitals:
 
     def answered(self, seconds: float, *, failed: bool) -> None:
         """Count a request; one that failed did so by our own fault."""
-        REQUEST_SECONDS.labels("failed" if failed else "answered").observe(seconds)
+        OUTCOMES[failed].observe(seconds)
         self._requests.add(1, seconds, failed)
 
     def sent(self, seconds: float) -> None:

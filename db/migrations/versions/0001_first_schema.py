@@ -233,6 +233,7 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(op.f("ix_tasks_created_at_id"), "tasks", ["created_at", "id"], unique=False)
+    op.create_index(op.f("ix_tasks_priority_id"), "tasks", ["priority", "id"], unique=False)
     op.create_index(
         op.f("ix_tasks_created_by_created_at_id"),
         "tasks",
@@ -776,6 +777,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_tasks_project_id_status"), table_name="tasks")
     op.drop_index(op.f("ix_tasks_project_id_created_at_id"), table_name="tasks")
     op.drop_index(op.f("ix_tasks_created_by_created_at_id"), table_name="tasks")
+    op.drop_index(op.f("ix_tasks_priority_id"), table_name="tasks")
     op.drop_index(op.f("ix_tasks_created_at_id"), table_name="tasks")
     op.drop_index(op.f("ix_tasks_assigned_to_created_at_id"), table_name="tasks")
     op.drop_index(
