@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -107,6 +108,11 @@ class Settings(BaseSettings):
     default_timeout_seconds: int | None = Field(default=None, ge=1)
     """What a run may take that names no timeout of its own; by default as long as it wants."""
 
+    run_cpu_seconds: int | None = Field(default=None, ge=1)
+    run_memory_bytes: int | None = Field(default=None, ge=1024 * 1024)
+    run_file_size_bytes: int | None = Field(default=None, ge=1)
+    """What each process of a run may use of these; by default as much as the server may."""
+
     output_limit_bytes: int = Field(default=16 * 1024 * 1024, ge=1024 * 1024)
     """What is kept of a run's output: its beginning and its end, half of this each."""
 
@@ -156,6 +162,13 @@ class Settings(BaseSettings):
     def _a_known_database(cls, value: str) -> str:
         if value and not value.startswith(("sqlite:///", "postgresql://", "postgres://")):
             raise ValueError("must begin with sqlite:/// or postgresql://")
+        return value
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _only_with_its_packages(cls, value: str | None) -> str | None:
+        if value and find_spec("opentelemetry") is None:
+            raise ValueError("needs OpenTelemetry: pip install --editable '.[otel]'")
         return value
 
     @field_validator("allowed_origins", "trusted_proxies", mode="before")

@@ -188,7 +188,8 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
     "postgresql": {
         "now": "statement_timestamp()",
         "lease_until": "statement_timestamp() + CAST(:lease AS float) * INTERVAL '1 second'",
-        "each": "CROSS JOIN LATERAL (SELECT r.id, r.rank FROM runs r WHERE {ready} LIMIT :most) c",
+        "each": """CROSS JOIN LATERAL (
+    SELECT r.id, r.rank FROM runs r WHERE {ready} LIMIT LEAST(:most, near.free)) c""",
     },
     "sqlite": {
         "now": "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'",

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, and_, func, insert, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+from db import batches
 from db.actors import Actor
-from db.engine import Tx
+from db.engine import Moment, Tx
 from db.errors import InvalidFormat
 from db.ids import new_id
 from db.tables import events, users
@@ -42,11 +43,15 @@ def tell_all(tx: Tx, facts: Sequence[Fact]) -> None:
     """Record what happened, in this order, and hint it once it is committed."""
     if not facts:
         return
-    tx.execute(_INSERT, [_row(tx, fact) for fact in facts])
-    tx.hint("events")
+    batches.add(tx, events, [row_of(tx, fact) for fact in facts], _COMPUTED)
     for fact in facts:
-        nouns = ("project", fact.project_id), ("task", fact.task_id), ("run", fact.run_id)
-        tx.hint(*(f"{noun}:{id_}" for noun, id_ in nouns if id_))
+        hint(tx, fact)
+
+
+def hint(at: Moment, fact: Fact) -> None:
+    """Have those woken, once it is committed, who wait for anything like this."""
+    nouns = ("project", fact.project_id), ("task", fact.task_id), ("run", fact.run_id)
+    at.hint("events", *(f"{noun}:{id_}" for noun, id_ in nouns if id_))
 
 
 def after(cursor: str, *, limit: int) -> Select[Any]:
@@ -107,11 +112,12 @@ def parse_cursor(cursor: str) -> tuple[int, int]:
     return tx, seq
 
 
-def _row(tx: Tx, fact: Fact) -> dict[str, Any]:
+def row_of(at: Moment, fact: Fact) -> dict[str, Any]:
+    """The columns of an event, but for those that the database sets."""
     return {
         "id": new_id(),
         "kind": fact.kind,
-        "at": tx.now,
+        "at": at.now,
         "actor_id": fact.actor.id if fact.actor else None,
         "project_id": fact.project_id,
         "task_id": fact.task_id,
@@ -127,7 +133,9 @@ class settled(FunctionElement[bool]):  # noqa: N801 - reads as the SQL function 
     inherit_cache = True
 
 
-class _current_tx(FunctionElement[int]):  # noqa: N801
+class current_tx(FunctionElement[int]):  # noqa: N801
+    """The number of the open transaction; 0 on SQLite."""
+
     type = BigInteger()
     inherit_cache = True
 
@@ -142,14 +150,14 @@ def _settled_sqlite(element: settled, compiler: SQLCompiler, **_: Any) -> str:
     return "1 = 1"
 
 
-@compiles(_current_tx, "postgresql")
-def _current_tx_postgresql(element: _current_tx, compiler: SQLCompiler, **_: Any) -> str:
+@compiles(current_tx, "postgresql")
+def _current_tx_postgresql(element: current_tx, compiler: SQLCompiler, **_: Any) -> str:
     return "CAST(CAST(pg_current_xact_id() AS text) AS bigint)"
 
 
-@compiles(_current_tx, "sqlite")
-def _current_tx_sqlite(element: _current_tx, compiler: SQLCompiler, **_: Any) -> str:
+@compiles(current_tx, "sqlite")
+def _current_tx_sqlite(element: current_tx, compiler: SQLCompiler, **_: Any) -> str:
     return "0"
 
 
-_INSERT = insert(events).values(tx=_current_tx())
+_COMPUTED = (("tx", current_tx()),)

@@ -1,14 +1,13 @@
 """What happens to a run and to its task together: queued, started, finished, cancelled, lost."""
 
 import random
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Row, Select, Update, bindparam, literal_column, select, update
+from sqlalchemy import Row, Select, bindparam, literal_column, select, update
 
-from db import approvals, events, standing
+from db import approvals, batches, events, standing
 from db.actors import Actor
 from db.clock import from_now
 from db.engine import Tx
@@ -316,16 +315,14 @@ def _take(tx: Tx, steps: Sequence[_Step]) -> None:
     """Write these steps: one statement for each table, however many they are."""
     if not steps:
         return
-    _update(tx, _UPDATE_RUN, [{"key": step.run.id, **step.values} for step in steps])
+    batches.change(tx, runs, [{"id": step.run.id, **step.values} for step in steps])
     if delayed := [step for step in steps if step.pause_seconds is not None]:
         pauses = [{"key": step.run.id, "pause": step.pause_seconds} for step in delayed]
         tx.execute(_UPDATE_DUE, pauses)
     of_tasks = [step for step in steps if step.run.task_id]
     told = {"updated_at": tx.now}
-    _update(
-        tx,
-        standing.UPDATE,
-        [{"key": step.run.task_id, **step.task_values, **told} for step in of_tasks],
+    batches.change(
+        tx, tasks, [{"id": step.run.task_id, **step.task_values, **told} for step in of_tasks]
     )
     events.tell_all(tx, [_fact(step) for step in steps if step.word != UNTOLD])
     if ended := [step.run.id for step in steps if step.has_ended_an_agent]:
@@ -335,15 +332,6 @@ def _take(tx: Tx, steps: Sequence[_Step]) -> None:
     if any(step.word != "started" for step in steps):
         # A slot is free, or a run waits for one: who can claim should look.
         tx.hint("runs")
-
-
-def _update(tx: Tx, statement: Update, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Update rows by their keys: those of which the same columns change, at once."""
-    alike = defaultdict(list)
-    for row in rows:
-        alike[tuple(row)].append(row)
-    for rows_of_a_kind in alike.values():
-        tx.execute(statement, rows_of_a_kind)
 
 
 def _fact(step: _Step) -> Fact:
@@ -384,5 +372,4 @@ _ACTIVE = select(runs).where(runs.c.task_id == bindparam("of"), IS_ACTIVE)
 _LAST = (
     select(runs).where(runs.c.task_id == bindparam("of")).order_by(runs.c.number.desc()).limit(1)
 )
-_UPDATE_RUN = update(runs).where(runs.c.id == bindparam("key"))
-_UPDATE_DUE = _UPDATE_RUN.values(due_at=from_now("pause"))
+_UPDATE_DUE = update(runs).where(runs.c.id == bindparam("key")).values(due_at=from_now("pause"))

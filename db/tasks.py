@@ -1,17 +1,16 @@
 """Tasks: create, change, remove, execute, retry and cancel them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, func, insert, select, update
 
-from db import agents, events, lifecycle, projects, runs, search, standing, terms
+from db import adding, agents, events, lifecycle, projects, runs, search, standing, terms
 from db.actors import Actor
-from db.engine import Tx
+from db.engine import Moment, Tx
 from db.errors import (
     Invalid,
-    InvalidFormat,
     ProjectLimitExceeded,
     ResourceInUse,
     TaskAlreadyRunning,
@@ -21,13 +20,14 @@ from db.errors import (
 from db.ids import new_id
 from db.listing import Filter, Listing, one_of, sifted
 from db.search import searched
-from db.tables import members, task_tags, tasks, users
+from db.statements import Statement, Writing
+from db.tables import members, task_tags, tasks
+from db.tables import projects as projects_table
+from db.task_fields import valid
 from db.types import Lane, Permission, RunnerName, TaskStatus
-from db.validation import json_object, no_nulls, text, whole_number
+from db.validation import text
 from db.words import Document
 
-LONGEST_DURATION_SECONDS = 1000 * 3600 - 1
-MOST_TAGS = 50
 MOST_ADDED_AT_ONCE = 100
 """More than are ever being added by open transactions."""
 SEARCHED = ("title", "description", "tags")
@@ -68,9 +68,20 @@ def create(tx: Tx, /, actor: Actor, *, project_id: str, title: str, **rest: Any)
 
     Raises `ProjectLimitExceeded` when the project holds as many as it may.
     """
+    return tx.enact(creating(tx, actor, project_id=project_id, title=title, **rest))
+
+
+def creating(
+    at: Moment, /, actor: Actor, *, project_id: str, title: str, **rest: Any
+) -> Writing[str]:
+    """The same, as a writing."""
     actor.must(Permission.WRITE)
-    check_room(tx, projects.get_active(tx, actor, project_id))
-    values = _valid(tx, project_id, {"title": title} | rest)
+    rows = yield _PROJECT, {"project": project_id, "actor": actor.id}
+    found = _Held(*rows[0]) if rows else None
+    project = projects.allowed(found, actor, project_id, changing=True)
+    projects.check_active(project)
+    yield from check_room(project, project.held)
+    values = yield from valid(project_id, {"title": title} | rest)
     task_id = new_id()
     row = {
         "priority": 0,
@@ -82,20 +93,20 @@ def create(tx: Tx, /, actor: Actor, *, project_id: str, title: str, **rest: Any)
         "status": TaskStatus.PENDING,
         "progress_percentage": 0,
         "created_by": actor.id,
-        "created_at": tx.now,
-        "updated_at": tx.now,
+        "created_at": at.now,
+        "updated_at": at.now,
     }
-    tx.execute(insert(tasks), row)
-    record_new(tx, actor, row)
+    yield from add(at, actor, row)
     return task_id
 
 
-def record_new(tx: Tx, actor: Actor, task: Mapping[str, Any]) -> None:
-    """Let a task that was added be found, by its tags and its words, and tell of it."""
-    _tag(tx, task["id"], task["tags"])
-    search.index(tx, task["id"], document_of(task))
+def add(at: Moment, actor: Actor, task: Mapping[str, Any]) -> Writing[None]:
+    """Write a new task, and tell of it."""
     initial = {"title": task["title"], "status": task["status"]}
-    tell(tx, "task.created", actor, task["project_id"], task["id"], task, initial_data=initial)
+    fact = _fact(
+        "task.created", actor, task["project_id"], task["id"], task, {"initial_data": initial}
+    )
+    yield from adding.add(at, task, document_of(task), fact)
 
 
 def change(tx: Tx, actor: Actor, task_id: str, changes: Mapping[str, Any]) -> None:
@@ -106,7 +117,7 @@ def change(tx: Tx, actor: Actor, task_id: str, changes: Mapping[str, Any]) -> No
     """
     actor.must(Permission.WRITE)
     task = get(tx, actor, task_id, changing=True)
-    values = _valid(tx, task.project_id, changes)
+    values = tx.enact(valid(task.project_id, changes))
     changed = {field: value for field, value in values.items() if task._mapping[field] != value}
     if "status" in changed:
         if lifecycle.active_run(tx, task_id):
@@ -177,6 +188,8 @@ def cancel(tx: Tx, actor: Actor, task_id: str, reason: str | None = None) -> str
         lifecycle.cancel(tx, actor, run, reason)
         return str(run.id)
     projects.check_active(project)
+    # What ran when it was read may have ended since: it is read again, and nobody changes it now.
+    task = tx.connection.execute(_LOCKED, {"id": task_id}).one()
     if task.status in FINAL:
         raise Invalid("status", "The task has come to its end already", status=task.status)
     standing.record_cancelled(tx, actor, task, reason)
@@ -226,13 +239,14 @@ def unmet_dependencies(tx: Tx, task_id: str) -> list[str]:
     return [row.id for row in tx.all(_UNMET, {"waiting": task_id})]
 
 
-def check_room(tx: Tx, project: Row[Any], more: int = 1) -> None:
-    """Raises `ProjectLimitExceeded` when a project can't hold so many more tasks."""
-    if project.max_tasks - _held(tx, project.id) - more >= MOST_ADDED_AT_ONCE:
+def check_room(project: Any, held: int, more: int = 1) -> Writing[None]:
+    """Raises `ProjectLimitExceeded` when a project that held so many tasks can't hold more."""
+    if project.max_tasks - held - more >= MOST_ADDED_AT_ONCE:
         return
     # Near its limit, tasks are added one after the other, so that it is exact.
-    projects.lock(tx, project.id)
-    if _held(tx, project.id) + more > project.max_tasks:
+    yield from projects.locking(project.id)
+    [[held]] = yield _HELD, {"project": project.id}
+    if held + more > project.max_tasks:
         raise ProjectLimitExceeded(project_id=project.id, max_tasks=project.max_tasks)
 
 
@@ -251,19 +265,28 @@ def tell(
     **details: Any,
 ) -> None:
     """Record that something happened to a task, with what it is since."""
+    events.tell_all(tx, [_fact(kind, actor, project_id, task_id, task, details)])
+
+
+def _fact(
+    kind: str,
+    actor: Actor,
+    project_id: str,
+    task_id: str,
+    task: Mapping[str, Any],
+    details: Mapping[str, Any],
+) -> events.Fact:
     data = {
         "title": task["title"],
         "status": task["status"],
         "progress_percentage": task["progress_percentage"],
         "details": details,
     }
-    events.tell(tx, kind, actor, project_id=project_id, task_id=task_id, data=data)
+    return events.Fact(kind=kind, actor=actor, project_id=project_id, task_id=task_id, data=data)
 
 
-def _held(tx: Tx, project_id: str) -> int:
-    kept = select(func.count()).where(tasks.c.project_id == project_id, LISTING.kept)
-    held: int = tx.scalar(kept)
-    return held
+def _held(project_id: Any) -> Select[Any]:
+    return select(func.count()).where(tasks.c.project_id == project_id, LISTING.kept)
 
 
 def _tagged(values: Any) -> Select[Any]:
@@ -273,67 +296,6 @@ def _tagged(values: Any) -> Select[Any]:
 def _tag(tx: Tx, task_id: str, tags: Iterable[str]) -> None:
     if rows := [{"task_id": task_id, "tag": tag} for tag in tags]:
         tx.execute(insert(task_tags), rows)
-
-
-def _valid(tx: Tx, project_id: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns behind these fields, each checked."""
-    no_nulls(values, but=("description", "estimated_duration", "assigned_to"))
-    found = {
-        COLUMNS.get(field, field): CHECKS[field](field, value)
-        for field, value in values.items()
-        if field != "assigned_to"
-    }
-    if "assigned_to" in values:
-        found["assigned_to"] = _assignee(tx, project_id, values["assigned_to"])
-    return found
-
-
-def _title(field: str, value: str) -> str:
-    return text(field, value, shortest=1, longest=500)
-
-
-def _description(field: str, value: str | None) -> str | None:
-    return None if value is None else text(field, value, longest=100_000)
-
-
-def _status(field: str, value: str) -> TaskStatus:
-    return TaskStatus(value)
-
-
-def _priority(field: str, value: int) -> int:
-    return whole_number(field, value, least=0, most=runs.HIGHEST_PRIORITY)
-
-
-def _percentage(field: str, value: int) -> int:
-    return whole_number(field, value, least=0, most=100)
-
-
-def _duration(field: str, seconds: int | None) -> int | None:
-    if seconds is None:
-        return None
-    return whole_number(field, seconds, least=0, most=LONGEST_DURATION_SECONDS)
-
-
-def _tags(field: str, tags: Iterable[str]) -> list[str]:
-    found = list(dict.fromkeys(text(field, tag, shortest=1, longest=100) for tag in tags))
-    if len(found) > MOST_TAGS:
-        raise Invalid(field, f"Must be at most {MOST_TAGS} tags", maximum=MOST_TAGS)
-    return found
-
-
-def _assignee(tx: Tx, project_id: str, user_id: str | None) -> str | None:
-    """Someone who can see the project: a member or an administrator."""
-    if user_id is None:
-        return None
-    member = (members.c.user_id == users.c.id) & (members.c.project_id == project_id)
-    found = tx.first(
-        select(users.c.role, members.c.user_id)
-        .outerjoin(members, member)
-        .where(users.c.id == user_id, users.c.disabled_at.is_(None))
-    )
-    if not found or not (found.user_id or found.role == "admin"):
-        raise InvalidFormat("assigned_to", "Not a member of the project")
-    return user_id
 
 
 def _moments(tx: Tx, task: Row[Any], status: TaskStatus) -> dict[str, Any]:
@@ -356,16 +318,26 @@ def _tell_changes(tx: Tx, actor: Actor, task: Row[Any], changed: Mapping[str, An
         tell(tx, "task.updated", actor, task.project_id, task.id, now, **details)
 
 
+class _Held(NamedTuple):
+    """A project for which a task is meant, and how many it holds."""
+
+    id: str
+    status: str
+    max_tasks: int
+    role: str | None
+    held: int
+
+
+_of_project = projects_table.c
+_PROJECT = Statement(
+    projects.WITH_ROLE.with_only_columns(
+        _of_project.id,
+        _of_project.status,
+        _of_project.max_tasks,
+        members.c.role,
+        _held(_of_project.id).correlate(projects_table).scalar_subquery(),
+    )
+)
+_HELD = Statement(_held(bindparam("project")))
 _UNMET = lifecycle.unmet("waiting")
-COLUMNS = {"estimated_duration": "estimated_seconds"}
-CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
-    "title": _title,
-    "description": _description,
-    "status": _status,
-    "priority": _priority,
-    "progress_percentage": _percentage,
-    "estimated_duration": _duration,
-    "tags": _tags,
-    "metadata": json_object,
-    "auto_start": lambda _field, value: bool(value),
-}
+_LOCKED = select(tasks).where(tasks.c.id == bindparam("id")).with_for_update()

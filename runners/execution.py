@@ -20,7 +20,7 @@ from runners.environment import VariableRefused, allowed
 from runners.fence import Fenced, written
 from runners.output import Recorder
 from runners.place import PlaceRefused, confined
-from runners.process import Backend, Process, Spec
+from runners.process import Backend, Limits, Process, Spec
 from runners.shell import Shell
 from runners.stops import Stop
 from settings import Settings
@@ -95,6 +95,11 @@ class Execution:
                 environment={**environment, **program.environment},
                 tag=self._run.id,
                 stdin=isinstance(program, Agent),
+                limits=Limits(
+                    cpu_seconds=self._settings.run_cpu_seconds,
+                    memory_bytes=self._settings.run_memory_bytes,
+                    file_size_bytes=self._settings.run_file_size_bytes,
+                ),
             )
         except (PlaceRefused, VariableRefused) as refused:
             raise Unable(shell.EXIT_NOT_EXECUTABLE, str(refused)) from None

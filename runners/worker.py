@@ -28,7 +28,8 @@ from settings import Settings
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 1.0
-RESCUE_SECONDS = 5.0
+RESCUE_SECONDS = 3.0
+"""With the lease, and up to a fifth later than that: a lost run's next state comes within 25 s."""
 SELF_FENCE_SECONDS = 15.0
 """Without a renewed lease for this long, our runs may be another worker's: we stop them."""
 LAST_WORDS_SECONDS = 5.0

@@ -1,4 +1,4 @@
-"""Trees that do not want to die, and the ends that each of them has to meet."""
+"""A tree that does not want to die, and its ends; tests/drills has all trees, and all ends."""
 
 import os
 import select
@@ -9,52 +9,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from runners.process import Backend
 from tests.runners.commands import ENVIRONMENT, PATIENCE_SECONDS, parent
+from tests.runners.trees import TREES
 from tests.runners.witness import UP, grown, witness, witnessed
 
 DOOMED_WORKER = Path(__file__).with_name("doomed_worker.py")
 
-# Lives on in a child, in a session of its own, a few hundred microseconds at a time.
-WANDER = r"""
-import os
-for _ in range(4): os.fork()
-while True:
-    if os.fork(): os._exit(0)
-    os.setsid()
-    if os.getpid() % 64 == 0: os.write(9, b"up\n")
-"""
 
-TREES = {
-    "double fork": f"sh -c 'sh -c \"sleep 1000 & sleep 1000\" & exit'; {UP}; sleep 1000",
-    "own sessions": f"for i in 1 2 3 4 5; do setsid sleep 1000 & done; {UP}; wait",
-    "deaf": f"trap '' TERM HUP INT; sleep 1000 & {UP}; sleep 1000; sleep 1000; sleep 1000",
-    "closed pipes": f"exec 0<&- 1>&- 2>&-; sleep 1000 & {UP}; wait",
-    "cleared environment": f"env -i setsid sh -c 'sleep 1000; true' & {UP}; exec env -i sleep 1000",
-    "stopped": f"sh -c 'kill -STOP $$; sleep 1000' & {UP}; kill -STOP $$; sleep 1000",
-    "wandering": f"trap '' TERM; python3 -ISc '{WANDER}' & sleep 1000",
-    "all of it": "trap '' TERM HUP INT; exec 0<&- 1>&- 2>&-; "
-    f"env -i setsid sh -c 'setsid sleep 1000 & kill -STOP $$' & {UP}; kill -STOP $$; sleep 1000",
-}
-every_tree = pytest.mark.parametrize("tree", TREES.values(), ids=TREES.keys())
-
-
-@every_tree
-async def test_nothing_is_alive_after_stop(backend: Backend, tmp_path: Path, tree: str) -> None:
-    async with grown(backend, tmp_path, tree) as (process, observer):
+async def test_nothing_is_alive_after_stop(backend: Backend, tmp_path: Path) -> None:
+    async with grown(backend, tmp_path, TREES["all of it"]) as (process, observer):
         await process.stop(grace_seconds=0.05)
 
         assert await observer.all_gone()
 
 
-@every_tree
 async def test_nothing_is_alive_after_kill_9_of_the_worker(
-    backend: Backend, tmp_path: Path, tree: str
+    backend: Backend, tmp_path: Path
 ) -> None:
     async with witness(tmp_path) as observer:
-        with doomed_worker(backend, tmp_path, "begin", tree):
+        with doomed_worker(backend, tmp_path, "begin", TREES["all of it"]):
             await observer.up()
 
         assert await observer.all_gone()

@@ -1,6 +1,7 @@
 """The worker: retries, timeouts, what becomes of runs when it stops or loses the database."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from db import claims, lifecycle, projects, tasks
 from db.actors import Actor
 from db.engine import Database, Tx
 from db.errors import DatabaseUnavailable
-from db.tables import events, runs, workers
+from db.tables import chunks, events, runs, workers
 from db.tables import tasks as task_rows
 from db.types import Lane, RunStatus
 from runners import worker as worker_module
@@ -76,6 +77,23 @@ async def test_what_takes_too_long_fails_with_a_timeout(database_url: str, tmp_p
         run = await until(database, run_id, has_ended)
 
     assert (RunStatus.FAILED, "TASK_TIMEOUT") == (run.status, run.error_code)
+
+
+async def test_what_uses_more_than_the_settings_allow_is_ended(
+    database_url: str, tmp_path: Path
+) -> None:
+    bounds = {"run_cpu_seconds": 1, "run_file_size_bytes": 1000}
+    async with working(database_url, tmp_path, **bounds) as (database, _):
+        run_id = await executed(
+            database, "head -c 2000 /dev/zero > file; wc -c < file; while :; do :; done", {}
+        )
+        run = await until(database, run_id, has_ended)
+        printed = await database.rows(
+            select(chunks.c.content).where(chunks.c.run_id == run_id, chunks.c.stream == "stdout")
+        )
+
+    assert (RunStatus.FAILED, -signal.SIGXCPU) == (run.status, run.exit_code)
+    assert b"1000\n" == b"".join(piece.content for piece in printed)
 
 
 def test_pauses_between_tries_grow_and_are_not_all_the_same() -> None:
