@@ -44,7 +44,7 @@ drills: .venv/.dev $(PAGES) ## Break things on purpose, and ask what nobody woul
 fuzz: .venv/.dev $(PAGES) ## Ask the REST paths thousands of things at random (FUZZ= cases for each)
 	FUZZ=$(or $(FUZZ),20) .venv/bin/pytest $(PYTEST_FLAGS) tests/drills/test_fuzz.py
 
-test-claude: .venv/.dev $(CLAUDE) ## Test with the real claude CLI, against a stub of its API
+test-claude: .venv/.dev $(CLAUDE) ## Test agents: a fake that misbehaves, and the real claude CLI against a stub of its API
 	REQUIRE_CLAUDE=1 .venv/bin/pytest $(PYTEST_FLAGS) tests/claude
 
 bench: .venv/.dev $(SPEED) ## Measure how fast it answers, beside others (BENCH=--large: a million tasks)
