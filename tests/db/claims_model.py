@@ -142,7 +142,7 @@ async def check_claims(database_url: str, rounds: int) -> None:
     assert [] == wrong
     assert 1 == max(claimed.values())
     assert len(world.turns) == world.tries, "a transaction was tried again: a deadlock"
-    assert claimed.total() > CLAIMERS * rounds / 2
+    assert claimed.total() > CLAIMERS * rounds / 4, "most turns found nothing"
 
 
 def laid_out(tx: Tx, chance: random.Random) -> tuple[World, Turn]:
