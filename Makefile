@@ -23,7 +23,7 @@ CLAUDE := .venv/claude/.$(CLAUDE_VERSION)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test drills fuzz test-claude bench bench-queue lint types schema lock clean
+.PHONY: help install run demo test test-pages drills fuzz test-claude bench bench-queue lint types schema lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ demo: .venv/.dev ## Show three tasks being queued, run and watched
 
 test: .venv/.dev $(PAGES) ## Run the tests, on SQLite and on PostgreSQL
 	.venv/bin/pytest $(PYTEST_FLAGS)
+
+test-pages: .venv/.dev $(PAGES) ## Test GraphiQL and Swagger UI in chromium
+	.venv/bin/pytest $(PYTEST_FLAGS) tests/pages
 
 drills: .venv/.dev $(PAGES) ## Break things on purpose, and ask what nobody would ask; takes minutes
 	PLAN_EXAMPLES=3000 .venv/bin/pytest $(PYTEST_FLAGS) tests/drills tests/graph/test_plans.py

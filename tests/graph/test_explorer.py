@@ -1,4 +1,4 @@
-"""What /graphql shows to a browser; `drills/test_browser.py` uses it."""
+"""What /graphql shows to a browser; `pages/test_browser.py` uses it."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The table as OpenAPI; `drills/test_browser.py` uses it."""
+"""The table as OpenAPI; `pages/test_browser.py` uses it."""
 
 import re
 from collections import Counter
