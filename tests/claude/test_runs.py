@@ -33,6 +33,25 @@ async def test_a_task_without_a_command_is_carried_out_by_the_cli(office: Openin
     assert "sk-secret" == told["environment"]["ANTHROPIC_API_KEY"]
 
 
+async def test_what_the_real_cli_has_printed_is_understood_to_its_end(office: Opening) -> None:
+    async with office("replaying") as place:
+        user = place.user
+        run_id = await user.begin("Say it again")
+        told = await user.all_told(run_id)
+        run = await user.run(run_id)
+
+    assert ("COMPLETED", None) == (run["status"], run["errorMessage"])
+    assert [
+        "AgentStarted",
+        "AgentThought",
+        "AgentToolCall",
+        "AgentToolResult",
+        "AgentMessage",
+        "AgentResult",
+        "AgentRunFinished",
+    ] == [news["__typename"] for news in told]
+
+
 async def test_no_secret_of_the_server_reaches_the_cli(office: Opening) -> None:
     async with office("obedient") as place:
         await place.user.ended(await place.user.begin("Look around"))
