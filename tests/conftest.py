@@ -9,6 +9,7 @@ pytest_plugins = [
     "tests.fixtures.valkey",
     "tests.fixtures.server",
     "tests.fixtures.agents",
+    "tests.fixtures.clock",
 ]
 
 

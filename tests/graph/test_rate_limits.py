@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,10 @@ from websockets.typing import Subprotocol
 from db.actors import Actor
 from db.tables import users
 from db.types import Role
-from graph import rate_limits
 from graph.rate_limits import MemoryCounter, RateLimits
 from graph.redis_server import RedisCounter
 from settings import Settings
+from tests.fixtures.clock import Clock
 from tests.fixtures.server import PASSWORD, Served, serving, settings_for
 from tests.fixtures.valkey import running_valkey
 from tests.rest_compat.real import TIME, refusal_of, talking
@@ -37,23 +36,7 @@ LIMITS = {
     "rate_limit_login": 3,
 }
 
-
-class Clock:
-    """A clock that has stopped in the middle of a minute: no counts begin anew within a test."""
-
-    def __init__(self) -> None:
-        self.now = time.time() // 60 * 60 + 30
-        self.monotonic = time.monotonic
-
-    def time(self) -> float:
-        return self.now
-
-
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(rate_limits, "time", clock)
-    return clock
+pytestmark = pytest.mark.usefixtures("clock")
 
 
 @pytest_asyncio.fixture(scope="module")
