@@ -226,6 +226,7 @@ async def test_queue_full(make_world: MakeWorld) -> None:
     assert "QUEUE_FULL" == code
 
 
+@pytest.mark.usefixtures("clock")
 async def test_rate_limit_exceeded(make_world: MakeWorld) -> None:
     async with make_world(rate_limit_enabled=True, rate_limit_user=1) as world:
         await world.client.get("/api/tasks/")
