@@ -1,7 +1,6 @@
 """The command line: serve, work, migrate, prune, user, schema."""
 
 import asyncio
-import ctypes
 import gc
 import logging
 import os
@@ -27,9 +26,6 @@ from graph.schema import rest_sdl, sdl
 from runners.environment import hide_from_children
 from runners.upkeep import Upkeep
 from settings import Settings
-
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
-KEPT_MEMORY = {M_TRIM_THRESHOLD: 1 << 26, M_TOP_PAD: 1 << 22, M_MMAP_THRESHOLD: 1 << 22}
 
 command = typer.Typer(
     add_completion=False,
@@ -245,17 +241,9 @@ async def _make_first(database: Database, settings: Settings) -> None:
 
 
 def _settle() -> None:
-    """Spare each answer what was done for the ones before it.
-
-    What is there by now stays: the collector need not look through it. And memory that an answer
-    took is kept for the next one: glibc gives it back to the system, which then clears it anew.
-    """
+    """What is there by now stays: the collector need not look through it with every answer."""
     gc.collect()
     gc.freeze()
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        for option, size in KEPT_MEMORY.items():
-            libc.mallopt(option, size)
 
 
 def _end_quietly() -> None:

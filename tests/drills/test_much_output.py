@@ -2,13 +2,11 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from tests.drills.growth import growth_of
 from tests.fixtures.program import program
 from tests.fixtures.server import PASSWORD
 from tests.journeys.clients import EXECUTE, OUTPUT, Graphql, GraphqlEvents, GraphqlSocket
@@ -58,22 +56,3 @@ async def followed(user: Graphql, run_id: str, times: int = 0) -> tuple[str, dic
                 if drop < times and size >= enough:
                     break
     raise AssertionError("the subscription ended without the run's end")
-
-
-@asynccontextmanager
-async def growth_of(pid: int) -> AsyncIterator[list[int]]:
-    """By how many bytes a process is larger, at most, than it is now."""
-    process = psutil.Process(pid)
-    idle = process.memory_info().rss
-    most = [0]
-
-    async def look() -> None:
-        while True:
-            most[0] = max(most[0], process.memory_info().rss - idle)
-            await asyncio.sleep(0.02)
-
-    looking = asyncio.create_task(look())
-    try:
-        yield most
-    finally:
-        looking.cancel()

@@ -3,17 +3,15 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 from sqlalchemy import select
 
 from db.tables import chunks, runs
 from tests.db import queues
 from tests.drills.aftermath import NOTHING, left_behind
+from tests.drills.growth import growth_of
 from tests.fixtures.program import program
 from tests.fixtures.server import PASSWORD
 from tests.journeys.clients import EXECUTE, OUTPUT, GraphqlEvents, GraphqlSocket
@@ -122,22 +120,3 @@ async def on_record(database_url: str, run_id: str) -> tuple[Any, list[bytes]]:
         run = await database.first(select(runs).where(runs.c.id == run_id))
         printed = select(chunks.c.content).where(chunks.c.run_id == run_id)
         return run, [row.content for row in await database.rows(printed.order_by(chunks.c.seq))]
-
-
-@asynccontextmanager
-async def growth_of(pid: int) -> AsyncIterator[list[int]]:
-    """By how many bytes a process is larger, at most, than it is now."""
-    process = psutil.Process(pid)
-    before = process.memory_info().rss
-    most = [0]
-
-    async def look() -> None:
-        while True:
-            most[0] = max(most[0], process.memory_info().rss - before)
-            await asyncio.sleep(0.02)
-
-    looking = asyncio.create_task(look())
-    try:
-        yield most
-    finally:
-        looking.cancel()
