@@ -11,10 +11,12 @@ PRINTS_AND_WAITS = "echo begun; sleep 60"
 
 
 async def test_execute_answers_with_the_real_process(server: Served) -> None:
-    async with server.http() as client:
+    async with server.http() as client, talking(server) as talk:
         command = data_of(
             await client.post("/api/commands/execute", json={"command": PRINTS_AND_WAITS})
         )
+        await talk.ask("subscribe", channel="command_output", command_id=command["command_id"])
+        await talk.until("command_output")
         line = psutil.Process(command["pid"]).cmdline()
 
     assert ["command_id", "status", "pid", "started_at"] == list(command)
