@@ -40,6 +40,7 @@ from graph.vitals import Vitals
 from rest_compat import documents, openapi, ws
 from rest_compat import endpoint as rest
 from runners import agents, process
+from runners.deliveries import Deliveries
 from runners.upkeep import Upkeep
 from runners.worker import Worker
 from settings import Settings
@@ -250,10 +251,12 @@ async def opened(database: Database) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def _lives(services: Services, worker: Worker | None) -> AsyncIterator[None]:
     upkeep = Upkeep(services.database, services.settings)
+    deliveries = Deliveries(services.database, services.settings)
     with traced(services.settings):
         async with (
             opened(services.database),
             upkeep.going_on(),
+            deliveries.going_on(),
             metrics.lag_measured(),
             _serving(services, worker),
         ):

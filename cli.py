@@ -23,6 +23,7 @@ from db.errors import Problem
 from db.types import Role
 from graph.auth import Passwords
 from graph.schema import rest_sdl, sdl
+from runners.deliveries import Deliveries
 from runners.environment import hide_from_children
 from runners.upkeep import Upkeep
 from settings import Settings
@@ -170,6 +171,7 @@ async def _work(settings: Settings) -> None:
         async with (
             composition.opened(database),
             Upkeep(database, settings).going_on(),
+            Deliveries(database, settings).going_on(),
             worker.working(),
         ):
             print("Working. Stop with Ctrl-C.", flush=True)

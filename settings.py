@@ -128,6 +128,12 @@ class Settings(BaseSettings):
     keep_deleted_days: int | None = Field(default=None, ge=1)
     """For how long deleted tasks and projects are kept."""
 
+    keep_deliveries_days: int | None = Field(default=30, ge=1)
+    """For how long what was sent to webhooks is kept; the events themselves stay."""
+
+    webhook_allowed_hosts: Annotated[list[str], NoDecode] = []
+    """Hosts, comma-separated names and addresses, that webhooks may be sent to though private."""
+
     metrics_token: SecretStr | None = None
     """What Prometheus has to present at /metrics, as a bearer token; by default nothing."""
 
@@ -171,7 +177,7 @@ class Settings(BaseSettings):
             raise ValueError("needs OpenTelemetry: pip install --editable '.[otel]'")
         return value
 
-    @field_validator("allowed_origins", "trusted_proxies", mode="before")
+    @field_validator("allowed_origins", "trusted_proxies", "webhook_allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [word.strip() for word in value.split(",")] if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""What is forgotten after a while: output, events, finished runs, and what was deleted."""
+"""What is forgotten after a while: output, events, runs, deliveries, and what was deleted."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,18 @@ from typing import Any
 from sqlalchemy import Select, Table, delete, func, select, update
 
 from db.engine import Tx
-from db.tables import agent_events, chunks, documents, events, metadata, projects, runs, tasks
+from db.tables import (
+    agent_events,
+    chunks,
+    deliveries,
+    documents,
+    events,
+    metadata,
+    projects,
+    runs,
+    tasks,
+    webhooks,
+)
 
 ROWS_AT_ONCE = 500
 RUNS_AT_ONCE = 20
@@ -66,6 +77,10 @@ def _old_runs(before: datetime) -> Select[Any]:
     return select(runs.c.id).where(runs.c.finished_at < before, ~is_last)
 
 
+def _old_deliveries(before: datetime) -> Select[Any]:
+    return select(deliveries.c.id).where(deliveries.c.created_at < before)
+
+
 def _deleted(table: Table) -> Callable[[datetime], Select[Any]]:
     return lambda before: select(table.c.id).where(table.c.deleted_at < before)
 
@@ -98,6 +113,8 @@ def _children(table: Table) -> Iterator[tuple[Table, str]]:
 RULES: Mapping[str, Rule] = {
     "output": Rule(_old_output, _forget_output, RUNS_AT_ONCE),
     "runs": Rule(_old_runs, _forgets(runs), RUNS_AT_ONCE),
+    "deliveries": Rule(_old_deliveries, _forgets(deliveries)),
+    "deleted_webhooks": Rule(_deleted(webhooks), _forgets(webhooks), 1),
     "deleted_tasks": Rule(_deleted(tasks), _forgets(tasks), RUNS_AT_ONCE),
     "deleted_projects": Rule(_deleted(projects), _forgets(projects), 1),
     "events": Rule(_old_events, _forget_events),

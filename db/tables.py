@@ -24,6 +24,7 @@ from db.types import (
     AgentMode,
     ApprovalStatus,
     Bytes,
+    DeliveryStatus,
     DependencyType,
     Id,
     InputKind,
@@ -476,4 +477,54 @@ spendings = Table(
     Index(None, "task_id"),
     Index(None, "project_id", "at"),
     Index(None, "user_id", "at"),
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", Id, primary_key=True),
+    # Null for the whole system.
+    _refers("project_id", "projects.id"),
+    Column("url", String(2000), nullable=False),
+    Column("secret", String(200), nullable=False),
+    Column("events", Json, nullable=False),
+    Column("description", Text),
+    _refers("created_by", "users.id", required=True),
+    Column("enabled", Boolean, nullable=False),
+    Column("disabled_reason", Text),
+    # The last event that it has been told of, or that was not for it.
+    Column("cursor_tx", BigInteger, nullable=False),
+    Column("cursor_seq", BigInteger, nullable=False),
+    # Attempts that failed since the last one that did not.
+    Column("failures", Integer, nullable=False, server_default="0"),
+    _at("failing_since"),
+    _at("created_at", required=True),
+    _at("updated_at", required=True),
+    _at("deleted_at"),
+    Index(None, "project_id", "created_at", "id"),
+    Index(None, "created_at", "id"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _refers("webhook_id", "webhooks.id", required=True),
+    Column("event_id", Id, nullable=False),
+    Column("event", String(64), nullable=False),
+    # As it is sent, however often: what is signed are these bytes.
+    Column("body", Bytes, nullable=False),
+    *_word("status", DeliveryStatus),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    # While somebody sends it, when another may take it.
+    _at("next_attempt_at"),
+    Column("response_status", Integer),
+    Column("error", Text),
+    _at("created_at", required=True),
+    _at("delivered_at"),
+    UniqueConstraint("webhook_id", "event_id"),
+    CheckConstraint("(status = 'pending') = (next_attempt_at IS NOT NULL)", name="due_iff_pending"),
+    Index(None, "webhook_id", "created_at", "id"),
+    Index(None, "created_at", "id"),
+    _partial("ix_deliveries_due", "status = 'pending'", "webhook_id", "next_attempt_at"),
 )

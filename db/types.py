@@ -179,6 +179,14 @@ class NotificationLevel(StrEnum):
     ERROR = "error"
 
 
+class DeliveryStatus(StrEnum):
+    """Where a delivery stands; a pending one is being sent, or will be."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
 class DependencyType(StrEnum):
     """How a task depends on another: `blocks` keeps it from running until the other completes."""
 

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from db.actors import Actor
 from db.errors import RateLimitExceeded
+from db.spelling import to_the_second
 from graph.http import Headers
-from graph.scalars import to_the_second
 from settings import Settings
 
 WINDOW_SECONDS = 60

@@ -8,6 +8,8 @@ from typing import Any, NewType
 import strawberry
 from strawberry.types.scalar import ScalarDefinition
 
+from db.spelling import duration_text
+
 DateTime = NewType("DateTime", datetime)
 Duration = NewType("Duration", int)
 Json = NewType("Json", object)
@@ -19,18 +21,6 @@ _DURATION = re.compile(r"(\d{1,6}):([0-5]\d):([0-5]\d)")
 def precise(moment: datetime) -> str:
     """`2026-01-31T12:00:00.123456Z`; without the fraction when it is zero."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
-
-
-def to_the_second(moment: datetime) -> str:
-    """`2026-01-31T12:00:00Z`, as the documented REST answers have it."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def duration_text(seconds: float) -> str:
-    """`02:30:00`; fractions of a second are dropped, hours may exceed 99."""
-    minutes, second = divmod(int(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours:02}:{minute:02}:{second:02}"
 
 
 def scalars(time_text: Callable[[datetime], str]) -> Mapping[object, ScalarDefinition]:

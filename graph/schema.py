@@ -10,6 +10,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.name_converter import NameConverter
 from strawberry.types.enum import EnumValue, StrawberryEnumDefinition
 
+from db.spelling import to_the_second
 from graph.agents import AgentMutation, AgentSubscription
 from graph.analytics import AnalyticsQuery
 from graph.approvals import ApprovalMutation, ApprovalQuery, ApprovalSubscription
@@ -27,12 +28,13 @@ from graph.notifications import (
 from graph.projects import ProjectMutation, ProjectQuery, ProjectSubscription
 from graph.queues import QueueMutation, QueueQuery
 from graph.runs import RunMutation, RunQuery, RunSubscription
-from graph.scalars import precise, scalars, to_the_second
+from graph.scalars import precise, scalars
 from graph.schedules import ScheduleMutation, ScheduleQuery
 from graph.sessions import SessionMutation, SessionQuery
 from graph.system import SystemMutation, SystemQuery
 from graph.tasks import TaskMutation, TaskQuery
 from graph.users import UserMutation, UserQuery
+from graph.webhooks import WebhookMutation, WebhookQuery
 
 
 @strawberry.type(description="What can be read.")
@@ -47,6 +49,7 @@ class Query(
     SessionQuery,
     QueueQuery,
     NotificationQuery,
+    WebhookQuery,
     ApprovalQuery,
     HealthQuery,
     SystemQuery,
@@ -67,6 +70,7 @@ class Mutation(
     SessionMutation,
     QueueMutation,
     NotificationMutation,
+    WebhookMutation,
     AgentMutation,
     ApprovalMutation,
     SystemMutation,

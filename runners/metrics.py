@@ -11,3 +11,8 @@ RUN_SECONDS = Histogram("run_seconds", "How long runs took.", ["runner", "status
 OUTPUT_BYTES = Counter("run_output_bytes", "What runs have printed.")
 LEASES_LOST = Counter("leases_lost", "Runs that were taken from this worker, or let go by it.")
 RESCUED = Counter("runs_rescued", "Runs of lost workers that this one gave their next state.")
+DELIVERIES = Counter(
+    "webhook_deliveries",
+    "Attempts to deliver, by what they came to; pending is tried again.",
+    ["status"],
+)

@@ -84,6 +84,8 @@ def ages(settings: Settings) -> dict[str, timedelta]:
     days = {
         "output": settings.keep_output_days,
         "runs": settings.keep_runs_days,
+        "deliveries": settings.keep_deliveries_days,
+        "deleted_webhooks": settings.keep_deleted_days,
         "deleted_tasks": settings.keep_deleted_days,
         "deleted_projects": settings.keep_deleted_days,
         "events": settings.keep_events_days,

@@ -10,6 +10,7 @@ pytest_plugins = [
     "tests.fixtures.server",
     "tests.fixtures.agents",
     "tests.fixtures.clock",
+    "tests.fixtures.receiver",
 ]
 
 
