@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from db.bus import Bus
+from db.errors import DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -50,8 +51,10 @@ class Loop:
                 try:
                     await self._work()
                     pause = 0.1
-                except Exception:
-                    log.exception("a loop failed and goes on", loop=self._name)
+                except Exception as error:
+                    # What the database refuses, it has told itself.
+                    traced = not isinstance(error, DatabaseUnavailable)
+                    log.exception("a loop failed and goes on", loop=self._name, exc_info=traced)
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
                 # Not all at the same moment, however many workers there are.

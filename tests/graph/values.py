@@ -94,6 +94,8 @@ WORDS: Words = {
     "run_id": _ids(tables.runs),
     "command_id": _ids(tables.runs),
     "session_id": _ids(tables.sessions),
+    "webhook_id": _ids(tables.webhooks),
+    "delivery_id": _ids(tables.deliveries),
     "first": [5, 1, 2, 3, 10, 20, 100, 0],
     "last": [5, 1, 2, 3, 10, 20, 100, 101],
     "page": [1, 1, 2, 3, 1000, 0],
@@ -110,6 +112,9 @@ WORDS: Words = {
         "",
     ],
     "tags": ["red", "größe", "a,b", "", "x"],
+    "url": ["https://example.org/hook", "http://10.0.0.1/", "x"],
+    "events": ["task.completed", "project.updated", "system.alert"],
+    "event": ["task.completed", "ping", "x"],
     "max_tasks": [1, 1000, 0],
     "max_concurrent_tasks": [1, 1000, 0],
 }

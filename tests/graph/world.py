@@ -11,6 +11,7 @@ from db import tables
 from db.actors import Actor
 from db.engine import Tx
 from db.types import (
+    DeliveryStatus,
     DependencyType,
     Lane,
     MemberRole,
@@ -33,6 +34,8 @@ KINDS = {
     "event": 5,
     "run": 6,
     "session": 7,
+    "webhook": 8,
+    "delivery": 9,
 }
 NESTED: dict[str, Any] = {"b": [1, 2.5, None, {"ü": "€"}], "a": True, "empty": {}}
 
@@ -287,6 +290,48 @@ def _sessions() -> Iterable[dict[str, Any]]:
         }
 
 
+def _webhooks() -> Iterable[dict[str, Any]]:
+    """Of the member's projects, the stranger's and the system; the last is deleted."""
+    for number, project in enumerate((1, 1, 2, 6, None, 4, 1), start=1):
+        yield {
+            "id": id_of("webhook", number),
+            "project_id": id_of("project", project) if project else None,
+            "url": f"https://example.org/{number}",
+            "secret": "never shown",
+            "events": ["task.completed", "task.failed"][: number % 2 + 1],
+            "description": None if number % 2 else "A «hook»",
+            "created_by": MEMBER.id,
+            "enabled": number != 2,
+            "disabled_reason": "Gone" if number == 2 else None,
+            "cursor_tx": 1 << 40,
+            "cursor_seq": 1 << 40,
+            "created_at": at(number // 2),
+            "updated_at": at(number),
+            "deleted_at": at(99) if number == 7 else None,
+        }
+
+
+def _deliveries() -> Iterable[dict[str, Any]]:
+    """More than are shown at once of the first webhook, few of the others."""
+    for number in range(1, 25):
+        status = list(DeliveryStatus)[number % 3]
+        pending = status is DeliveryStatus.PENDING
+        yield {
+            "id": id_of("delivery", number),
+            "webhook_id": id_of("webhook", 1 if number < 15 else number % 7 + 1),
+            "event_id": id_of("event", number),
+            "event": "task.completed" if number % 2 else "ping",
+            "body": b'{"data": {"b": [1, 2.5, null]}}',
+            "status": status,
+            "attempts": number % 4,
+            "next_attempt_at": at(number) if pending else None,
+            "response_status": None if pending else 500,
+            "error": "The receiver answered 500" if number % 2 else None,
+            "created_at": at(number // 3),
+            "delivered_at": at(number) if status is DeliveryStatus.DELIVERED else None,
+        }
+
+
 ROWS: Mapping[Table, list[dict[str, Any]]] = {
     tables.users: list(_users()),
     tables.projects: list(_projects()),
@@ -299,4 +344,6 @@ ROWS: Mapping[Table, list[dict[str, Any]]] = {
     tables.chunks: list(_chunks()),
     tables.events: list(_events()),
     tables.sessions: list(_sessions()),
+    tables.webhooks: list(_webhooks()),
+    tables.deliveries: list(_deliveries()),
 }

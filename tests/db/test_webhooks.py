@@ -1,0 +1,557 @@
+"""Webhooks: who may have them, what they are told of, and what becomes of a delivery."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from db import deliveries, events, maintenance, notifications, projects, retention, tasks, webhooks
+from db.actors import Actor
+from db.clock import from_now
+from db.deliveries import Answer, Taken
+from db.engine import Database, Tx
+from db.errors import Problem
+from db.postgres import with_driver
+from db.tables import deliveries as delivery_rows
+from db.tables import events as log
+from db.tables import webhooks as rows
+from db.types import DeliveryStatus, MemberRole, NotificationLevel, Role
+from tests.db import queues, record
+
+URL = "https://example.org/hook"
+PATIENCE_SECONDS = 20
+FAILED = Answer(500, "The receiver answered 500")
+
+
+async def test_a_webhook_is_told_of_what_happens_from_its_making_on(database: Database) -> None:
+    ann, project_id = await project_of(database)
+    await record.task(database, ann, project_id)
+    webhook_id = await hook(database, ann, project_id=project_id)
+    task_id = await record.task(database, ann, project_id, title="Water")
+    (delivery,) = await spread(database, 1)
+
+    assert webhook_id == delivery.webhook_id
+    assert {
+        "event": "task.created",
+        "timestamp": delivery.created_at.strftime("%Y-%m-%dT%H:%M:%SZ")[:16],
+        "data": {
+            "task_id": task_id,
+            "project_id": project_id,
+            "status": "pending",
+            "title": "Water",
+        },
+        "webhook_id": webhook_id,
+        "delivery_id": delivery.id,
+    } == payload_of(delivery) | {"timestamp": payload_of(delivery)["timestamp"][:16]}
+
+
+async def test_it_is_told_only_of_the_events_that_it_names(database: Database) -> None:
+    ann, project_id = await project_of(database)
+    await hook(database, ann, project_id=project_id, events=["project.updated", "task.updated"])
+    task_id = await record.task(database, ann, project_id)
+    await database.write(tasks.change, ann, task_id, {"priority": 7})
+    await database.write(tasks.cancel, ann, task_id)
+    await database.write(projects.change, ann, project_id, {"name": "Q"})
+    told = await spread(database, 3)
+
+    changes = [payload_of(each)["data"] for each in told]
+    assert ["task.updated", "task.updated", "project.updated"] == [each.event for each in told]
+    assert ("priority", 0, 7) == values(changes[0])
+    assert ("status", "pending", "cancelled") == values(changes[1])
+    assert {"project_id": project_id, "name": "Q"} == changes[2]
+
+
+async def test_long_texts_are_not_told(database: Database) -> None:
+    ann, project_id = await project_of(database)
+    await hook(database, ann, project_id=project_id, events=["task.updated"])
+    task_id = await record.task(database, ann, project_id)
+    await database.write(tasks.change, ann, task_id, {"description": "x" * 1000})
+    (told,) = await spread(database, 1)
+
+    data = payload_of(told)["data"]
+    assert "description" == data["field"]
+    assert "new_value" not in data
+
+
+async def test_a_project_does_not_hear_of_another(database: Database) -> None:
+    ann, mine = await project_of(database)
+    bob = await record.person(database, "bob")
+    theirs = await record.project(database, bob)
+    admin = await record.person(database, "admin", Role.ADMIN)
+    await hook(database, ann, project_id=mine)
+    of_all = await hook(database, admin)
+    await record.task(database, bob, theirs)
+    await database.write(maintenance.start, admin)
+    told = await spread(database, 2)
+
+    assert [(of_all, "task.created"), (of_all, "system.maintenance")] == [
+        (each.webhook_id, each.event) for each in told
+    ]
+
+
+async def test_an_alert_for_one_user_is_not_told(database: Database) -> None:
+    admin = await record.person(database, "admin", Role.ADMIN)
+    await hook(database, admin, events=["system.alert"])
+    alert = {"title": "Disk", "message": "Full", "level": NotificationLevel.ERROR}
+    await database.write(notifications.notify, admin, **alert, user_id=admin.id)
+    await database.write(notifications.notify, admin, **alert | {"level": NotificationLevel.INFO})
+    await database.write(notifications.notify, admin, **alert)
+    (told,) = await spread(database, 1)
+
+    data = payload_of(told)["data"]
+    assert ("Disk", "Full", "error") == (data["title"], data["message"], data["level"])
+    assert "user_id" not in data
+
+
+async def test_an_event_is_spread_once_however_many_try(database_url: str) -> None:
+    async with queues.opened(database_url, 2) as (database, other):
+        ann, project_id = await project_of(database)
+        await hook(database, ann, project_id=project_id)
+        for _ in range(5):
+            await record.task(database, ann, project_id)
+        both = (spread(database, 5), spread(other, 5))
+        found, same = await asyncio.gather(*both)
+
+    assert 5 == len(found)
+    assert [each.id for each in found] == [each.id for each in same]
+
+
+async def test_more_than_fits_into_one_look_is_spread_in_several(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "EVENTS_AT_ONCE", 2)
+    ann, project_id = await project_of(database)
+    await hook(database, ann, project_id=project_id)
+    made = [await record.task(database, ann, project_id) for _ in range(5)]
+    told = await spread(database, 5)
+
+    assert made == [payload_of(each)["data"]["task_id"] for each in told]
+
+
+async def test_a_cursor_never_steps_over_a_transaction_that_commits_later(
+    postgres_url: str,
+) -> None:
+    engine = create_async_engine(with_driver(postgres_url))
+    async with queues.opened(postgres_url, 1) as (database,):
+        ann, project_id = await project_of(database)
+        await hook(database, ann, project_id=project_id)
+        async with engine.connect() as slow:
+            await slow.run_sync(lambda connection: tell(Tx(connection), project_id, "early"))
+            await database.write(tell, project_id, "late")
+            await database.write(deliveries.spread)
+            meanwhile = await all_deliveries(database)
+            behind = await database.rows(deliveries.behind())
+            await slow.commit()
+        told = await spread(database, 2)
+    await engine.dispose()
+
+    assert [] == meanwhile
+    assert 1 == len(behind)
+    assert ["early", "late"] == [payload_of(each)["data"]["name"] for each in told]
+
+
+async def test_one_that_is_enabled_again_is_not_told_of_what_it_missed(database: Database) -> None:
+    ann, project_id = await project_of(database)
+    webhook_id = await hook(database, ann, project_id=project_id)
+    await database.write(webhooks.change, ann, webhook_id, {"enabled": False})
+    await record.task(database, ann, project_id, title="missed")
+    await database.write(deliveries.spread)
+    await settled(database)
+    await database.write(webhooks.change, ann, webhook_id, {"enabled": True})
+    await record.task(database, ann, project_id, title="told")
+    (told,) = await spread(database, 1)
+
+    assert "told" == payload_of(told)["data"]["title"]
+
+
+async def test_a_deleted_project_is_not_told_of(database: Database) -> None:
+    ann, project_id = await project_of(database)
+    await hook(database, ann, project_id=project_id)
+    await record.task(database, ann, project_id)
+    await spread(database, 1)
+    await database.write(projects.remove, ann, project_id)
+
+    assert [] == await database.rows(deliveries.behind())
+    assert [] == await database.rows(deliveries.due([], limit=5))
+
+
+async def test_what_is_taken_is_not_taken_again_before_its_lease_is_over(
+    database_url: str,
+) -> None:
+    async with queues.opened(database_url, 2) as (database, other):
+        webhook_id = await one_delivery(database)
+        first = await take(database, webhook_id)
+        meanwhile = [await take(database, webhook_id), await take(other, webhook_id)]
+        seen = await other.rows(deliveries.due([], limit=5))
+        await make_due(database)
+        again = await take(other, webhook_id)
+
+    assert [1] == [taken.attempt for taken in first]
+    assert [[], []] == meanwhile
+    assert [] == seen
+    assert [(first[0].id, 2, first[0].body)] == [
+        (taken.id, taken.attempt, taken.body) for taken in again
+    ]
+
+
+async def test_two_that_take_at_once_never_take_the_same(database_url: str) -> None:
+    async with queues.opened(database_url, 2) as (database, other):
+        ann, project_id = await project_of(database)
+        webhook_id = await hook(database, ann, project_id=project_id)
+        for _ in range(12):
+            await record.task(database, ann, project_id)
+        await spread(database, 12)
+        taken = [
+            each
+            for some in await asyncio.gather(
+                *(take(each, webhook_id, 3) for each in (database, other) * 4)
+            )
+            for each in some
+        ]
+
+    assert len(taken) == len({each.id for each in taken})
+
+
+async def test_whoever_lost_a_delivery_does_not_settle_it(database: Database) -> None:
+    webhook_id = await one_delivery(database)
+    (first,) = await take(database, webhook_id)
+    await make_due(database)
+    (second,) = await take(database, webhook_id)
+    late = await database.write(deliveries.settle, first, FAILED)
+    done = await database.write(deliveries.settle, second, Answer(204))
+    after = await database.write(deliveries.settle, second, FAILED)
+    (delivery,) = await all_deliveries(database)
+
+    assert [None, DeliveryStatus.DELIVERED, None] == [late, done, after]
+    assert (DeliveryStatus.DELIVERED, 204, None) == (
+        *(delivery.status, delivery.response_status, delivery.error),
+    )
+    assert delivery.delivered_at
+
+
+async def test_what_fails_is_tried_eight_times_within_about_a_day(database: Database) -> None:
+    webhook_id = await one_delivery(database)
+    statuses, pauses = [], timedelta()
+    while taken := await take(database, webhook_id):
+        statuses.append(await database.write(deliveries.settle, taken[0], FAILED))
+        (delivery,) = await all_deliveries(database)
+        if delivery.next_attempt_at:
+            pauses += delivery.next_attempt_at - delivery.created_at
+            await make_due(database)
+        (delivery,) = await all_deliveries(database)
+
+    assert [DeliveryStatus.PENDING] * 7 + [DeliveryStatus.FAILED] == statuses
+    assert timedelta(hours=18) < pauses < timedelta(hours=30)
+    assert (8, 500, FAILED.error, None) == (
+        *(delivery.attempts, delivery.response_status, delivery.error, delivery.next_attempt_at),
+    )
+
+
+async def test_a_receiver_that_is_gone_switches_its_webhook_off(database: Database) -> None:
+    webhook_id = await one_delivery(database)
+    (taken,) = await take(database, webhook_id)
+    status = await database.write(deliveries.settle, taken, Answer(410, "gone"))
+    webhook = await stored(database, webhook_id)
+    told = await database.scalar(select(log.c.kind).order_by(log.c.tx.desc(), log.c.seq.desc()))
+
+    assert DeliveryStatus.FAILED == status
+    assert (False, "The receiver answered 410 Gone") == (webhook.enabled, webhook.disabled_reason)
+    assert "webhook.disabled" == told
+
+
+@pytest.mark.parametrize(
+    ("failures", "hours", "enabled"), [(98, 30, True), (99, 23, True), (99, 25, False)]
+)
+async def test_one_that_fails_for_long_is_switched_off(
+    database: Database, failures: int, hours: int, enabled: bool
+) -> None:
+    webhook_id = await one_delivery(database)
+    failing = {"failures": failures, "failing_since": from_now(-hours * 3600)}
+    await queues.carry_out(database, update(rows).values(failing))
+    (taken,) = await take(database, webhook_id)
+    await database.write(deliveries.settle, taken, FAILED)
+
+    assert enabled == (await stored(database, webhook_id)).enabled
+
+
+async def test_a_success_ends_the_count_of_failures(database: Database) -> None:
+    webhook_id = await one_delivery(database)
+    for answer in (FAILED, Answer(200)):
+        (taken,) = await take(database, webhook_id)
+        await database.write(deliveries.settle, taken, answer)
+        counted = (await stored(database, webhook_id)).failures
+        await queues.carry_out(
+            database,
+            update(delivery_rows)
+            .where(delivery_rows.c.status == DeliveryStatus.PENDING)
+            .values(next_attempt_at=from_now(-1)),
+        )
+
+    assert 0 == counted
+    assert (await stored(database, webhook_id)).failing_since is None
+
+
+async def test_a_disabled_webhook_keeps_what_waits(database: Database) -> None:
+    webhook_id = await one_delivery(database)
+    admin = await record.person(database, "admin", Role.ADMIN)
+    await database.write(webhooks.change, admin, webhook_id, {"enabled": False})
+    off = await take(database, webhook_id)
+    await database.write(webhooks.change, admin, webhook_id, {"enabled": True})
+
+    assert [] == off
+    assert 1 == len(await take(database, webhook_id))
+
+
+async def test_a_deleted_webhook_has_neither_a_secret_nor_a_future(database: Database) -> None:
+    webhook_id = await one_delivery(database)
+    (taken,) = await take(database, webhook_id)
+    admin = await record.person(database, "admin", Role.ADMIN)
+    await database.write(webhooks.remove, admin, webhook_id)
+    late = await database.write(deliveries.settle, taken, Answer(200))
+    (delivery,) = await all_deliveries(database)
+    webhook = await stored(database, webhook_id)
+
+    assert None is late
+    assert (DeliveryStatus.FAILED, webhooks.DELETED) == (delivery.status, delivery.error)
+    assert ("", False) == (webhook.secret, webhook.enabled)
+
+
+async def test_a_delivery_is_sent_again_with_the_same_id_and_body(database: Database) -> None:
+    webhook_id = await one_delivery(database)
+    admin = await record.person(database, "admin", Role.ADMIN)
+    (first,) = await take(database, webhook_id)
+    await database.write(deliveries.settle, first, Answer(200))
+    await database.write(deliveries.redeliver, admin, first.id)
+    (again,) = await take(database, webhook_id)
+
+    assert (first.id, first.body, 2) == (again.id, again.body, again.attempt)
+
+
+async def test_a_ping_is_a_delivery(database: Database) -> None:
+    ann, project_id = await project_of(database)
+    webhook_id = await hook(database, ann, project_id=project_id, events=["task.failed"])
+    ping_id = await database.write(deliveries.ping, ann, webhook_id)
+    (taken,) = await take(database, webhook_id)
+
+    assert (ping_id, "ping") == (taken.id, taken.event)
+    assert {"events": ["task.failed"]} == orjson.loads(taken.body)["data"]
+
+
+async def test_a_taken_delivery_does_not_show_its_secret(database: Database) -> None:
+    webhook_id = await one_delivery(database)
+    (taken,) = await take(database, webhook_id)
+
+    assert taken.secret not in repr(taken)
+
+
+async def test_only_owners_and_administrators_manage_a_projects_webhooks(
+    database: Database,
+) -> None:
+    ann, project_id = await project_of(database)
+    webhook_id = await hook(database, ann, project_id=project_id)
+    people = {}
+    for name, role in (("editor", MemberRole.EDITOR), ("viewer", MemberRole.VIEWER)):
+        people[name] = await record.person(database, name)
+        await record.member(database, project_id, people[name], role)
+    people["stranger"] = await record.person(database, "stranger")
+    looker = await record.person(database, "looker", Role.VIEWER)
+    await record.member(database, project_id, looker, MemberRole.OWNER)
+
+    make = {"url": URL, "project_id": project_id}
+    assert {
+        "editor": ["PROJECT_ACCESS_DENIED", *["RESOURCE_NOT_FOUND"] * 4],
+        "viewer": ["PROJECT_ACCESS_DENIED", *["RESOURCE_NOT_FOUND"] * 4],
+        "stranger": ["PROJECT_NOT_FOUND", *["RESOURCE_NOT_FOUND"] * 4],
+        "looker": ["AUTH_INSUFFICIENT_PERMISSIONS"] * 5,
+    } == {
+        name: [
+            await refusal(database, webhooks.create, who, **make),
+            await refusal(database, webhooks.change, who, webhook_id, {"enabled": False}),
+            await refusal(database, webhooks.rotate, who, webhook_id),
+            await refusal(database, webhooks.remove, who, webhook_id),
+            await refusal(database, deliveries.ping, who, webhook_id),
+        ]
+        for name, who in (people | {"looker": looker}).items()
+    }
+
+
+async def test_only_administrators_have_webhooks_of_the_whole_system(database: Database) -> None:
+    ann, _ = await project_of(database)
+    admin = await record.person(database, "admin", Role.ADMIN)
+    webhook_id = await hook(database, admin)
+
+    assert "AUTH_INSUFFICIENT_PERMISSIONS" == (
+        await refusal(database, webhooks.create, ann, url=URL)
+    )
+    assert "RESOURCE_NOT_FOUND" == await refusal(database, webhooks.remove, ann, webhook_id)
+
+
+async def test_a_delivery_of_somebody_elses_webhook_is_not_found(database: Database) -> None:
+    await one_delivery(database)
+    (delivery,) = await all_deliveries(database)
+    bob = await record.person(database, "bob")
+
+    assert "RESOURCE_NOT_FOUND" == await refusal(database, deliveries.redeliver, bob, delivery.id)
+
+
+async def test_an_archived_project_lets_go_of_its_webhooks_only(database: Database) -> None:
+    ann, project_id = await project_of(database)
+    webhook_id = await hook(database, ann, project_id=project_id)
+    await database.write(projects.change, ann, project_id, {"status": "archived"})
+    refused = [
+        await refusal(database, webhooks.create, ann, url=URL, project_id=project_id),
+        await refusal(database, webhooks.change, ann, webhook_id, {"enabled": False}),
+        await refusal(database, webhooks.remove, ann, webhook_id),
+    ]
+
+    assert ["PROJECT_ARCHIVED", "PROJECT_ARCHIVED", None] == refused
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "field"),
+    [
+        ({"url": "x"}, "VALIDATION_INVALID_FORMAT", "url"),
+        ({"url": "http://10.0.0.1/"}, "VALIDATION_INVALID_FORMAT", "url"),
+        ({"events": []}, "VALIDATION_REQUIRED_FIELD", "events"),
+        ({"events": ["task.exploded"]}, "VALIDATION_INVALID_FORMAT", "events"),
+        ({"events": ["system.alert"]}, "VALIDATION_INVALID_FORMAT", "events"),
+        ({"secret": "too short"}, "VALIDATION_VALUE_TOO_SHORT", "secret"),
+        ({"secret": "x" * 201}, "VALIDATION_VALUE_TOO_LONG", "secret"),
+        ({"description": "x" * 2001}, "VALIDATION_VALUE_TOO_LONG", "description"),
+    ],
+)
+async def test_a_wrong_webhook_is_refused(
+    database: Database, words: dict[str, Any], code: str, field: str
+) -> None:
+    ann, project_id = await project_of(database)
+    with pytest.raises(Problem) as refused:
+        await hook(database, ann, project_id=project_id, **words)
+
+    assert (code, field) == (refused.value.code, refused.value.details["field"])
+
+
+async def test_what_must_not_be_null_is_not_emptied(database: Database) -> None:
+    ann, project_id = await project_of(database)
+    webhook_id = await hook(database, ann, project_id=project_id, description="x")
+    await database.write(webhooks.change, ann, webhook_id, {"description": None})
+    emptied = [
+        await refusal(database, webhooks.change, ann, webhook_id, {name: None})
+        for name in ("url", "events", "enabled")
+    ]
+
+    assert ["VALIDATION_REQUIRED_FIELD"] * 3 == emptied
+    assert None is (await stored(database, webhook_id)).description
+
+
+async def test_a_project_has_a_limited_number_of_webhooks(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "MOST_OF_A_PROJECT", 1)
+    ann, project_id = await project_of(database)
+    await hook(database, ann, project_id=project_id)
+    refused = await refusal(database, webhooks.create, ann, url=URL, project_id=project_id)
+
+    assert "PROJECT_LIMIT_EXCEEDED" == refused
+
+
+async def test_a_disabled_webhook_is_not_sent_to_by_hand(database: Database) -> None:
+    ann, project_id = await project_of(database)
+    webhook_id = await hook(database, ann, project_id=project_id, enabled=False)
+
+    assert "VALIDATION_ERROR" == await refusal(database, deliveries.ping, ann, webhook_id)
+
+
+@pytest.mark.parametrize("rule", ["deliveries", "deleted_webhooks", "deleted_projects"])
+async def test_old_deliveries_are_forgotten(database: Database, rule: str) -> None:
+    await one_delivery(database)
+    kept = await database.write(retention.RULES[rule].forget_some, timedelta(days=1))
+    then = from_now(-2 * 24 * 3600)
+    await queues.carry_out(database, update(delivery_rows).values(created_at=then))
+    await queues.carry_out(database, update(rows).values(deleted_at=then))
+    gone = update(queues.projects).values(deleted_at=then)
+    await queues.carry_out(database, gone)
+    forgotten = await database.write(retention.RULES[rule].forget_some, timedelta(days=1))
+    left = await database.scalar(select(func.count()).select_from(delivery_rows))
+
+    assert [0, 1, 0] == [kept, forgotten, left]
+
+
+async def project_of(database: Database) -> tuple[Actor, str]:
+    """Ann, and a project that she owns."""
+    ann = await record.person(database)
+    return ann, await record.project(database, ann)
+
+
+async def hook(database: Database, who: Actor, **words: Any) -> str:
+    made = await database.write(webhooks.create, who, **{"url": URL} | words)
+    return made[0]
+
+
+async def one_delivery(database: Database) -> str:
+    """The id of a webhook that one delivery waits for."""
+    ann, project_id = await project_of(database)
+    webhook_id = await hook(database, ann, project_id=project_id)
+    await record.task(database, ann, project_id)
+    await spread(database, 1)
+    return webhook_id
+
+
+async def spread(database: Database, count: int) -> Sequence[Any]:
+    """The deliveries, once there are so many: other transactions on the server hold them up."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while len(found := await all_deliveries(database)) < count:
+            await database.write(deliveries.spread)
+            await asyncio.sleep(0.005)
+    assert count == len(found)
+    return found
+
+
+async def settled(database: Database) -> None:
+    """Wait until no open transaction can precede what has been told."""
+    newest = select(events.settled()).select_from(log).order_by(log.c.tx.desc(), log.c.seq.desc())
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await database.scalar(newest.limit(1)):  # noqa: ASYNC110 - polled
+            await asyncio.sleep(0.005)
+
+
+async def all_deliveries(database: Database) -> Sequence[Any]:
+    in_order = (delivery_rows.c.created_at, delivery_rows.c.id)
+    return await database.rows(select(delivery_rows).order_by(*in_order))
+
+
+async def stored(database: Database, webhook_id: str) -> Any:
+    return await database.first(select(rows).where(rows.c.id == webhook_id))
+
+
+async def take(database: Database, webhook_id: str, limit: int = 8) -> list[Taken]:
+    return await database.write(deliveries.take_due, webhook_id, limit=limit)
+
+
+async def make_due(database: Database) -> None:
+    await queues.carry_out(database, update(delivery_rows).values(next_attempt_at=from_now(-1)))
+
+
+async def refusal(database: Database, unit: Any, *args: Any, **words: Any) -> str | None:
+    """The code with which this is refused; None when it is done."""
+    try:
+        await database.write(unit, *args, **words)
+    except Problem as problem:
+        return problem.code
+    return None
+
+
+def tell(tx: Tx, project_id: str, name: str) -> None:
+    events.tell(tx, "project.updated", None, project_id=project_id, data={"name": name})
+
+
+def payload_of(delivery: Any) -> Any:
+    return orjson.loads(delivery.body)
+
+
+def values(change: dict[str, Any]) -> tuple[Any, ...]:
+    return change["field"], change["old_value"], change["new_value"]
