@@ -1,17 +1,20 @@
 """Webhooks: each documented event reaches a real receiver, in the documented shape, signed."""
 
 import hmac
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from db.payloads import EVENTS
 from tests.contract.facts import webhooks as facts
 from tests.contract.shapes import misfits
-from tests.fixtures.receiver import Received, Receiver
+from tests.fixtures.receiver import Received, Receiver, receiving
 from tests.fixtures.server import Served, serving, settings_for
 
+PAGE = Path(__file__).parents[2] / "docs" / "webhooks.md"
 SECRET = "a secret of the receiver"
 CREATE = """mutation ($url: String!, $secret: String) {
   createWebhook(input: {url: $url, secret: $secret}) { webhook { id events } secret }
@@ -62,6 +65,24 @@ async def test_every_event_is_delivered_as_documented(server: Served, receiver: 
             headers[name.lower()] for name in facts.HEADERS
         ]
     assert [] == misfits(facts.PAYLOAD, found["task.completed"].payload)
+
+
+async def test_the_example_tells_what_is_genuine(sqlite_url: str, tmp_path: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    words: dict[str, Any] = {}
+    exec(example, words)  # noqa: S102 - it is ours
+    settings = settings_for(sqlite_url, tmp_path, webhook_allowed_hosts=["127.0.0.1"])
+    async with serving(settings) as server, receiving() as receiver:
+        await server.data(CREATE, url=receiver.url, secret=SECRET)
+        await server.data(PROJECT)
+        received = await receiver.next()
+
+    signature = received.headers["x-signature-256"]
+    assert [True, False, False] == [
+        words["is_genuine"](SECRET, received.body, signature),
+        words["is_genuine"](SECRET, received.body + b" ", signature),
+        words["is_genuine"]("another secret", received.body, signature),
+    ]
 
 
 async def have_all_happen(server: Served) -> None:
