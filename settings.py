@@ -182,6 +182,11 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return [word.strip() for word in value.split(",")] if isinstance(value, str) else value
 
+    @field_validator("webhook_allowed_hosts")
+    @classmethod
+    def _hosts(cls, value: list[str]) -> list[str]:
+        return [host.lower() for host in value]
+
     @field_validator("redis_url")
     @classmethod
     def _a_redis(cls, value: SecretStr | None) -> SecretStr | None:

@@ -128,32 +128,33 @@ def behind() -> Select[Any]:
     return select(_hooks.id).where(IS_LIVE, _cursor < tuple_(last.c.tx, last.c.seq)).limit(1)
 
 
-def spread(tx: Tx) -> int:
-    """Make deliveries of what has happened; returns how many webhooks are nearer to it.
+def spread(tx: Tx) -> None:
+    """Make deliveries of what has happened, first for the webhooks that are furthest behind.
 
     A webhook's cursor moves in the same transaction: each event becomes a delivery once, however
     many try. As with every reader of the log, it stops before what is not settled.
     """
     newest = tx.first(events.latest())
     if not newest:
-        return 0
+        return
     until = tuple_(newest.tx, newest.seq)
     late = (
         select(webhooks_table)
         .where(IS_LIVE, _cursor < until)
+        .order_by(_hooks.cursor_tx, _hooks.cursor_seq)
         .limit(WEBHOOKS_AT_ONCE)
         .with_for_update(of=webhooks_table, skip_locked=True, key_share=True)
     )
-    found = tx.all(late)
-    for webhook in found:
+    for webhook in tx.all(late):
         _tell(tx, webhook, newest)
-    return len(found)
 
 
 def due(but: Collection[str], *, limit: int) -> Select[Any]:
     """The ids of webhooks that something is to be sent to now, except for these."""
     waits = exists().where(deliveries.c.webhook_id == _hooks.id, _IS_DUE)
-    return select(_hooks.id).where(IS_LIVE, waits, _hooks.id.not_in(list(but))).limit(limit)
+    others = _hooks.id.not_in(list(but))
+    # When they are more than that, by chance: none is always the last.
+    return select(_hooks.id).where(IS_LIVE, waits, others).order_by(func.random()).limit(limit)
 
 
 def take_due(tx: Tx, webhook_id: str, *, limit: int) -> list[Taken]:

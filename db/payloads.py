@@ -40,7 +40,7 @@ def kinds_of(words: Collection[str]) -> list[str]:
 
 def is_told(event: Row[Any]) -> bool:
     """False of an alert that was for one user alone."""
-    return not (event.kind == "system.alert" and event.data["user_id"])
+    return not (event.kind == "system.alert" and event.data.get("user_id"))
 
 
 def data_of(event: Row[Any]) -> dict[str, Any]:
@@ -78,10 +78,10 @@ def _of_task(event: Row[Any]) -> dict[str, Any]:
         "title": task["title"],
     }
     if event.kind in ("task.completed", "task.failed"):
-        seconds = task["duration_seconds"]
+        seconds = task.get("duration_seconds")
         duration = None if seconds is None else duration_text(seconds)
         ended = ("exit_code", "error_code", "error")
-        return told | {"duration": duration, **{name: details[name] for name in ended}}
+        return told | {"duration": duration, **{name: details.get(name) for name in ended}}
     if WORDS[event.kind] == "task.updated":
         return told | _change(details)
     return told
@@ -91,4 +91,5 @@ def _change(details: Mapping[str, Any]) -> dict[str, Any]:
     field = details.get("field", "status")
     if field in TOO_LONG:
         return {"field": field}
-    return {"field": field, "old_value": details["old_value"], "new_value": details["new_value"]}
+    values = {name: details.get(name) for name in ("old_value", "new_value")}
+    return {"field": field} | values

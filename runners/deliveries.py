@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from db import deliveries
-from db.deliveries import Taken
+from db.deliveries import Answer, Taken
 from db.engine import Database
 from runners.loop import Loop
 from runners.metrics import DELIVERIES
@@ -24,8 +24,7 @@ SPREAD_SECONDS = 5.0
 SEND_SECONDS = 2.0
 """A hint may be lost, and what failed is due again: the record is looked at this often."""
 GATHERING_SECONDS = 0.1
-"""After a look: when much happens, it is spread together. Also how soon what is not settled is
-looked at again."""
+"""Between two looks: when much happens, it is spread together."""
 RECEIVERS_AT_ONCE = 50
 EACH_AT_ONCE = 8
 STOP_SECONDS = 2.0
@@ -37,7 +36,7 @@ class Deliveries:
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
-        self._allowed_hosts = frozenset(map(str.lower, settings.webhook_allowed_hosts))
+        self._allowed_hosts = settings.webhook_allowed_hosts
         self._sender: Sender | None = None
         self._serving: dict[str, asyncio.Task[None]] = {}
         bus = database.bus
@@ -59,9 +58,9 @@ class Deliveries:
             await self._finish()
 
     async def _spread(self) -> None:
-        while await self._database.rows(deliveries.behind()):
-            if not await self._database.write(deliveries.spread):
-                await asyncio.sleep(GATHERING_SECONDS)
+        if await self._database.rows(deliveries.behind()):
+            await self._database.write(deliveries.spread)
+            self._spreading.wake()
         await asyncio.sleep(GATHERING_SECONDS)
 
     async def _send(self) -> None:
@@ -82,7 +81,9 @@ class Deliveries:
         try:
             taken = await self._database.write(deliveries.take_due, webhook_id, limit=EACH_AT_ONCE)
             if taken:
-                await asyncio.gather(*map(self._deliver, taken))
+                async with asyncio.TaskGroup() as sending:
+                    for each in taken:
+                        sending.create_task(self._deliver(each))
                 self._sending.wake()
         except Exception:
             log.exception("deliveries failed and go on", webhook_id=webhook_id)
@@ -91,7 +92,11 @@ class Deliveries:
 
     async def _deliver(self, taken: Taken) -> None:
         assert self._sender
-        answer = await self._sender.send(taken)
+        try:
+            answer = await self._sender.send(taken)
+        except Exception:
+            log.exception("a delivery could not be sent", delivery_id=taken.id)
+            answer = Answer(error="It could not be sent")
         status = await self._database.write(deliveries.settle, taken, answer)
         if status:
             DELIVERIES.labels(status).inc()
