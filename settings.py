@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     """What is kept of a run's output: its beginning and its end, half of this each."""
 
     keep_output_days: int | None = Field(default=None, ge=1)
-    """For how long the output of finished runs is kept; by default for ever, as all below."""
+    """For how long the output of finished runs is kept; by default for ever, as the next three."""
 
     keep_runs_days: int | None = Field(default=None, ge=1)
     """For how long finished runs are kept; the newest one of a task always is."""
