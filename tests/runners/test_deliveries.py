@@ -1,13 +1,11 @@
-"""Deliveries: sent to real receivers, signed, again when they fail, and nowhere that is private."""
+"""Deliveries: sent to real receivers, signed, and again when they fail."""
 
 import asyncio
 import hmac
 import logging
-import shutil
-import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,7 @@ from runners import deliveries as runner
 from runners import sender as sending
 from runners.deliveries import Deliveries
 from runners.metrics import DELIVERIES
-from runners.sender import Sender, signature
+from runners.sender import Sender
 from tests.db import queues, record
 from tests.fixtures.receiver import Receiver, receiving
 from tests.fixtures.server import settings_for
@@ -186,82 +184,6 @@ async def test_neither_secret_nor_answer_is_logged(
     assert "confidential" not in logged
 
 
-async def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
-    async with receiving() as other:
-        receiver.answers = [f"302 Found\r\nLocation: {other.url}"]
-        answer = await send(receiver.url)
-
-    assert Answer(302, "The receiver answered 302: redirects are not followed") == answer
-    assert 0 == other.count()
-
-
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1", "localhost", "127.1", "2130706433", "[::1]", "[::ffff:127.0.0.1]"]
-)
-async def test_a_private_address_is_not_sent_to(receiver: Receiver, host: str) -> None:
-    answer = await send(f"http://{host}:{receiver.port}/", allowed=())
-
-    assert answer.status is None
-    assert answer.error == "The address of the host is not public"
-    assert 0 == receiver.count()
-
-
-async def test_a_name_is_refused_when_one_of_its_addresses_is_private(receiver: Receiver) -> None:
-    url = f"http://hooks.example:{receiver.port}/"
-    answer = await send(url, allowed=(), addresses=["93.184.215.14", HERE])
-
-    assert Answer(None, "The address of the host is not public") == answer
-
-
-async def test_it_connects_to_the_address_that_it_looked_at(receiver: Receiver) -> None:
-    url = f"http://hooks.example:{receiver.port}/a?b=c"
-    answer = await send(url, addresses=[HERE])
-    received = await receiver.next()
-
-    assert Answer(200) == answer
-    assert "POST /a?b=c HTTP/1.1" == received.line
-    assert f"hooks.example:{receiver.port}" == received.headers["host"]
-
-
-async def test_a_certificate_is_held_against_the_name_and_not_the_address(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    context = certified(tmp_path, "hooks.example")
-    asked: list[str | None] = []
-    context.sni_callback = lambda _socket, name, _context: asked.append(name)
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate"))
-    async with receiving(context) as receiver:
-        right = await send(f"https://hooks.example:{receiver.port}/", addresses=[HERE])
-        wrong = await send(f"https://other.example:{receiver.port}/", addresses=[HERE])
-
-    assert Answer(200) == right
-    assert wrong.error
-    assert "certificate verify failed" in wrong.error
-    assert ["hooks.example", "other.example"] == asked
-
-
-async def test_the_next_address_is_tried_when_one_cannot_be_reached(receiver: Receiver) -> None:
-    url = f"http://hooks.example:{receiver.port}/"
-    answer = await send(url, allowed=["hooks.example"], addresses=["127.0.0.2", HERE])
-
-    assert Answer(200) == answer
-
-
-async def test_a_name_that_nobody_knows_is_an_error_of_the_delivery() -> None:
-    answer = await send("http://nowhere.invalid/", allowed=["nowhere.invalid"])
-
-    assert Answer(None, "The name of the host is not known") == answer
-
-
-async def test_a_receiver_that_is_silent_is_not_waited_for(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sending, "MOST_SECONDS", 0.2)
-    receiver.silent = True
-
-    assert Answer(None, "There was no answer within 0.2 seconds") == await send(receiver.url)
-
-
 async def test_what_no_sender_foresees_is_an_error_of_the_delivery(
     sqlite_url: str, tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,37 +199,11 @@ async def test_what_no_sender_foresees_is_an_error_of_the_delivery(
     assert "It could not be sent" == delivery.error
 
 
-@pytest.mark.parametrize("answer", ["garbage", "99999 What", ""])
-async def test_what_is_no_answer_is_an_error_of_the_delivery(
-    receiver: Receiver, answer: str
-) -> None:
-    receiver.answers = [answer]
-    got = await send(receiver.url)
-
-    assert got.status is None
-    assert got.error
-
-
-async def test_nobody_who_listens_is_an_error_of_the_delivery() -> None:
-    async with receiving() as receiver:
-        pass
-    answer = await send(receiver.url)
-
-    assert answer.error
-    assert answer.error.startswith("ConnectError")
-
-
 def test_what_sends_is_not_imported_before_something_is_sent() -> None:
     loaded = "import app, cli, sys; print('httpx2' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", loaded], check=True, capture_output=True)
 
     assert b"False\n" == said.stdout
-
-
-def test_the_signature_is_the_hmac_of_the_body() -> None:
-    assert signature("key", b"The quick brown fox jumps over the lazy dog") == (
-        "sha256=f7bc83f430538424b13298e6aa6fb143ef4d59a14946175997479dbc2d1a3cd8"
-    )
 
 
 @asynccontextmanager
@@ -333,23 +229,6 @@ async def told(database: Database, receiver: Receiver) -> tuple[Actor, str]:
 async def hook(database: Database, who: Actor, project_id: str, receiver: Receiver) -> None:
     words: dict[str, Any] = {"url": receiver.url, "secret": SECRET, "project_id": project_id}
     await database.write(webhooks.create, who, **words, allowed_hosts=[HERE])
-
-
-def certified(directory: Path, name: str) -> ssl.SSLContext:
-    """What a server of this name speaks TLS by; its certificate is beside its key."""
-    openssl = shutil.which("openssl")
-    if not openssl:
-        pytest.skip("NOT TESTED: there is no openssl to make a certificate with")
-    certificate, key = directory / "certificate", directory / "key"
-    subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-         "-nodes", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
-         "-keyout", key, "-out", certificate],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return context
 
 
 async def spread(database: Database) -> bool:
@@ -405,18 +284,3 @@ async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not await is_so():  # noqa: ASYNC110 - polled
             await asyncio.sleep(0.01)
-
-
-async def send(
-    url: str, allowed: Sequence[str] = (HERE,), addresses: Sequence[str] | None = None
-) -> Answer:
-    """What comes of a delivery to this URL; where its host leads to may be given."""
-
-    async def resolve(_host: str, _port: int) -> Sequence[str]:
-        return addresses or ()
-
-    sender = Sender(allowed, resolve) if addresses else Sender(allowed)
-    try:
-        return await sender.send(Taken("id", 1, "task.created", b"{}", url, SECRET))
-    finally:
-        await sender.close()
