@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
-import orjson
+import msgspec
 import structlog
 from graphql import (
     FieldNode,
@@ -88,7 +88,7 @@ class Plan:
         try:
             readings = [(root.key, root.begin(variables, context)) for root in roots]
             found = await context.database.read(lambda: _together(readings))
-            return orjson.dumps(found, option=self._leaves.options), []
+            return msgspec.json.encode(found), []
         except EXPECTED:
             # The reference meets the same problem, and says so with path and place.
             raise Unplanned from None
@@ -112,7 +112,7 @@ class Plan:
         except Exception as error:  # noqa: BLE001 - as any resolver's, it becomes part of the answer
             located = GraphQLError(str(error), root.node, path=[root.key], original_error=error)
             return None, [located]
-        return orjson.dumps({root.key: shown}, option=self._leaves.options), []
+        return msgspec.json.encode({root.key: shown}), []
 
     def _variant(self, flags: Mapping[str, bool]) -> "list[_Root]":
         """The root fields under these values of the directives' variables."""

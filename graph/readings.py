@@ -18,7 +18,7 @@ from graph.nouns import NOUNS
 from graph.pages import Asked, Lists
 from graph.roots import Changed, Got, Listed
 from graph.selections import NotPlannable, Selected
-from graph.shapes import Cells, Level, objects
+from graph.shapes import Cells, Level, Objects
 
 MOST_FORMS = 64
 
@@ -224,12 +224,8 @@ class _Form:
                 return _typename(field)
 
     def _objects(self, parts: list[tuple[str, Callable[[_Found], Sequence[Any]]]]) -> Shown:
-        keys = [key for key, _ in parts]
-
-        def build(found: _Found) -> Any:
-            return objects(keys, [part(found) for _, part in parts], found.cells.height)
-
-        return build
+        edges = Objects([key for key, _ in parts])
+        return lambda found: edges.of([part(found) for _, part in parts])
 
     def _cursors(self) -> Callable[[_Found], list[str]]:
         by, ids = self._level.restored(self._order.by), self._level.restored("id")

