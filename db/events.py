@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Select, and_, func, literal_column, or_, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -77,7 +77,8 @@ def latest() -> Select[Any]:
 
 def is_of_history() -> ColumnElement[bool]:
     """True of what a task's history tells: all that happened to it, but not every step."""
-    return and_(events.c.kind.like("task.%"), events.c.kind != PROGRESSED)
+    # SQLite makes a statement anew each time that a pattern is bound.
+    return and_(events.c.kind.like(literal_column("'task.%'")), events.c.kind != PROGRESSED)
 
 
 def action_of(kind: str, data: Mapping[str, Any]) -> str:

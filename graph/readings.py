@@ -77,7 +77,7 @@ class ListedReading:
         form = self._form(asked, actor)
         values: dict[str, Any] = {f"filter_{name}": value for name, value in asked.filters.items()}
         values["viewer_id"] = actor.id
-        values["limit"] = asked.size if is_page else asked.limit
+        values["limit"] = asked.limit if form.looks_ahead else asked.size
         values["offset"] = asked.offset
         if asked.place:
             values["place_value"], values["place_id"] = asked.place.value, asked.place.id
@@ -131,6 +131,7 @@ class _Form:
         self._dialect = dialect
         self._level = Level(self._noun, self._noun.select(), dialect, leaves)
         self._is_counted = False
+        self.looks_ahead = False
         parts = self._page_part if source.is_page else self._connection_part
         self._parts = [(field.key, parts(field)) for field in chosen.selected]
 
@@ -211,8 +212,10 @@ class _Form:
     def _info_part(self, field: Selected) -> Shown:
         match field.name:
             case "has_next_page":
+                self.looks_ahead = True
                 return lambda found: found.asked.has_next(found.read)
             case "has_previous_page":
+                self.looks_ahead = True
                 return lambda found: found.asked.has_previous(found.read)
             case "start_cursor":
                 cursors = self._cursors()

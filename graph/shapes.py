@@ -154,8 +154,8 @@ class Level:
         assert self._from is not None
         assert target.table is not None
         other = target.table.alias()
-        _, column = self._need(noun, table, source.by)
-        self._from = self._from.outerjoin(other, other.c.id == column)
+        by = _expression(noun, table, source.by)
+        self._from = self._from.outerjoin(other, other.c.id == by)
         objects = self._shape_of(target, other, chosen.selected)
         found, _ = self._need(target, other, "id")
 
