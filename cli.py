@@ -22,6 +22,7 @@ from db.engine import Database, Tx
 from db.errors import Problem
 from db.types import Role
 from graph.auth import Passwords
+from graph.one_write import HttpProtocol
 from graph.schema import rest_sdl, sdl
 from runners.deliveries import Deliveries
 from runners.environment import hide_from_children
@@ -55,7 +56,7 @@ def serve(
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=HttpProtocol,
         log_config=None,
         access_log=False,
         proxy_headers=False,

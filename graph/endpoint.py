@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 JSON = b"application/json"
 GRAPHQL_RESPONSE = b"application/graphql-response+json"
 EVENT_STREAM = b"text/event-stream"
+KEEP_ALIVE = b":\n\n"
 KEEP_ALIVE_SECONDS = 15.0
 STATUS = {"RATE_LIMIT_EXCEEDED": 429, "SYSTEM_OVERLOADED": 503}
 """Of problems with a request as a whole; other ones are with its token."""
@@ -84,6 +85,7 @@ class Endpoint:
             (b"x-request-id", request.id.encode()),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await _send_part(send, KEEP_ALIVE)  # The head waits for it; the client, for the head.
         with self._streams.held():
             await self._send_events(prepared, asked, context, request, send)
 
@@ -106,7 +108,7 @@ class Endpoint:
                 if done & {left, ended, expired}:
                     break
                 if not done:
-                    await _send_part(send, b":\n\n")
+                    await _send_part(send, KEEP_ALIVE)
                     continue
                 answer = next_answer.result()
                 if answer is None:
