@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from db import tracing
 from db.bus import Bus
+from db.connections_at_hand import ConnectionsAtHand
 from db.engine import Connections, Database, Moment, Tx, WritingUnit, json_text
 from db.errors import DatabaseUnavailable, Unstorable
 from db.statements import Reading, Writing
@@ -49,7 +50,7 @@ class PostgresDatabase(Database):
 
     async def open(self) -> None:
         # Nothing but statements and whole transactions: there is nothing to reset.
-        self._plain = await asyncpg.create_pool(
+        pool = await asyncpg.create_pool(
             dsn(self._url),
             min_size=1,
             max_size=self._pool_size,
@@ -57,6 +58,7 @@ class PostgresDatabase(Database):
             server_settings=IMPATIENT,
             reset=_nothing,
         )
+        self._plain = ConnectionsAtHand(pool)
 
     async def close(self) -> None:
         await self._plain.close()
@@ -64,8 +66,8 @@ class PostgresDatabase(Database):
 
     def connections(self) -> Connections:
         pool: Any = self._engine.pool
-        idle = self._plain.get_idle_size()
-        active = self._plain.get_size() - idle
+        idle = self._plain.idle()
+        active = self._plain.size() - idle
         return Connections(pool.checkedout() + active, pool.checkedin() + idle)
 
     async def rows(

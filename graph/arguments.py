@@ -1,6 +1,6 @@
 """The arguments of a planned root field: what no variable decides is converted only once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING
 from types import SimpleNamespace
 from typing import Any
@@ -8,14 +8,21 @@ from typing import Any
 from graphql import (
     FieldNode,
     GraphQLArgument,
+    GraphQLError,
     GraphQLField,
     GraphQLInputObjectType,
     GraphQLInputType,
+    Undefined,
+    ValueNode,
+    VariableNode,
+    VariableValues,
     Visitor,
     get_argument_values,
     get_nullable_type,
     is_leaf_type,
     is_list_type,
+    is_non_null_type,
+    is_required_argument,
     visit,
 )
 from strawberry.types.base import StrawberryMaybe
@@ -32,60 +39,102 @@ class Arguments:
     def __init__(self, field: GraphQLField, node: FieldNode, usual: Convert) -> None:
         self._node = node
         varying = _varying(node)
-        constant = {name: one for name, one in field.args.items() if name not in varying}
-        changing = {name: one for name, one in field.args.items() if name in varying}
-        self._constant = self._converted({}, constant, _parts(constant, usual), None)
-        self._changing = changing
-        self._parts = _parts(changing, usual)
+        self._constant: dict[str, Any] = {}
+        self._passed: list[_Passed] = []
+        self._built: list[tuple[_Part, GraphQLArgument]] = []
+        for name, argument in field.args.items():
+            part = _Part(name, argument, usual)
+            match varying.get(name):
+                case None:
+                    self._add(self._constant, part, argument, None)
+                case VariableNode() as variable:
+                    default = self._default(name, argument)
+                    self._passed.append(_Passed(part, argument, variable, default))
+                case _:
+                    self._built.append((part, argument))
 
-    def of(self, variables: Any) -> dict[str, Any]:
+    def of(self, variables: VariableValues) -> dict[str, Any]:
         """The arguments under these variables. Raises GraphQLError."""
-        return self._converted(self._constant, self._changing, self._parts, variables)
-
-    def _converted(
-        self,
-        known: dict[str, Any],
-        arguments: dict[str, GraphQLArgument],
-        parts: "list[_Part]",
-        variables: Any,
-    ) -> dict[str, Any]:
-        # Some arguments of a field, in place of the field.
-        holder: Any = SimpleNamespace(args=arguments)
-        values = get_argument_values(holder, self._node, variables)
-        found = known.copy()
-        for name, python_name, convert in parts:
-            if name in values:
-                found[python_name] = convert(values[name])
+        found = self._constant.copy()
+        for passed in self._passed:
+            passed.add(found, variables.coerced)
+        for part, argument in self._built:
+            self._add(found, part, argument, variables)
         return found
 
+    def _add(
+        self,
+        found: dict[str, Any],
+        part: "_Part",
+        argument: GraphQLArgument,
+        variables: VariableValues | None,
+    ) -> None:
+        values = self._values(part.name, argument, variables)
+        if part.name in values:
+            part.add(found, values[part.name])
 
-_Part = tuple[str, str, Callable[[Any], Any]]
+    def _default(self, name: str, argument: GraphQLArgument) -> Any:
+        """What is taken without a value for the argument's variable; None where that is wrong."""
+        if is_required_argument(argument):
+            return None
+        return self._values(name, argument, VariableValues({}, {})).get(name, Undefined)
+
+    def _values(
+        self, name: str, argument: GraphQLArgument, variables: VariableValues | None
+    ) -> dict[str, Any]:
+        # One argument of a field, in place of the field.
+        holder: Any = SimpleNamespace(args={name: argument})
+        return get_argument_values(holder, self._node, variables)
 
 
-def _varying(node: FieldNode) -> set[str]:
-    """The names of the arguments that have a variable in them."""
-    found = set()
+class _Part:
+    """One argument: its names, and what makes of its value what the resolver takes."""
+
+    def __init__(self, name: str, argument: GraphQLArgument, usual: Convert) -> None:
+        self.name = name
+        self._python_name: str = argument.extensions[DEFINITION].python_name
+        self._convert = _converter(argument, usual)
+
+    def add(self, found: dict[str, Any], value: Any) -> None:
+        found[self._python_name] = self._convert(value) if self._convert else value
+
+
+class _Passed:
+    """An argument that is a variable, as it is: most are."""
+
+    def __init__(
+        self, part: _Part, argument: GraphQLArgument, variable: VariableNode, default: Any
+    ) -> None:
+        self._part = part
+        self._variable = variable.name.value
+        self._default = default
+        self._is_nullable = not is_non_null_type(argument.type)
+
+    def add(self, found: dict[str, Any], coerced: Mapping[str, Any]) -> None:
+        value = coerced.get(self._variable, self._default)
+        if value is None and not self._is_nullable:
+            raise GraphQLError(f"{self._part.name} must not be null")
+        if value is not Undefined:
+            self._part.add(found, value)
+
+
+def _varying(node: FieldNode) -> dict[str, ValueNode]:
+    """The arguments that have a variable in them, by their names."""
+    found: dict[str, ValueNode] = {}
 
     class Find(Visitor):
         def enter_variable(self, *_: Any) -> None:
-            found.add(argument.name.value)
+            found[argument.name.value] = argument.value
 
     for argument in node.arguments or ():
         visit(argument, Find())
     return found
 
 
-def _parts(arguments: dict[str, GraphQLArgument], usual: Convert) -> list[_Part]:
-    return [
-        (name, one.extensions[DEFINITION].python_name, _converter(one, usual))
-        for name, one in arguments.items()
-    ]
-
-
-def _converter(argument: GraphQLArgument, usual: Convert) -> Callable[[Any], Any]:
+def _converter(argument: GraphQLArgument, usual: Convert) -> Callable[[Any], Any] | None:
     type_ = get_nullable_type(argument.type)
     if is_leaf_type(type_):
-        return lambda value: value
+        return None
     if isinstance(type_, GraphQLInputObjectType) and _is_flat(type_):
         return _flat(type_)
     definition = argument.extensions[DEFINITION]

@@ -1,12 +1,11 @@
 """Prepares operations once and executes them: by their plan, or through graphql-core."""
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any, cast
-from weakref import WeakKeyDictionary
 
 import orjson
 import structlog
@@ -85,6 +84,12 @@ class Prepared:
     operation: OperationDefinitionNode
     document: DocumentNode
     variables: Mapping[str, Variable]
+    compile: Callable[["Prepared"], Plan | None]
+
+    @cached_property
+    def plan(self) -> Plan | None:
+        """How it is carried out without the reference executor; None when only that can."""
+        return self.compile(self)
 
     @property
     def type(self) -> OperationType:
@@ -121,7 +126,6 @@ class Executor:
         self._dialect = dialect
         self._to_the_second = to_the_second
         self._executor_class = schema.execution_context_class
-        self._plans: WeakKeyDictionary[Prepared, Plan | None] = WeakKeyDictionary()
         self._prepared: OrderedDict[tuple[str, str | None], Prepared] = OrderedDict()
 
     def prepare(self, text: str, operation_name: str | None = None) -> Prepared:
@@ -150,7 +154,7 @@ class Executor:
         except Problem as problem:
             return Answer(None, [problem_shown(problem, context.request_id)])
         executor = "reference"
-        if plan := self._plan_of(prepared):
+        if plan := prepared.plan:
             try:
                 data, errors = await plan.run(variables, context)
             except NotPlannable:
@@ -214,11 +218,6 @@ class Executor:
                 log.exception("a subscription failed", request_id=context.request_id)
                 yield Answer(None, [accident_shown(context.request_id)])
 
-    def _plan_of(self, prepared: Prepared) -> Plan | None:
-        if prepared not in self._plans:
-            self._plans[prepared] = self._planned(prepared)
-        return self._plans[prepared]
-
     def _planned(self, prepared: Prepared) -> Plan | None:
         if self._dialect is None or prepared.type is OperationType.SUBSCRIPTION:
             return None
@@ -258,6 +257,7 @@ class Executor:
                 )
                 for definition in operation.variable_definitions or ()
             },
+            self._planned,
         )
 
 

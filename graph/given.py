@@ -1,6 +1,6 @@
 """The variables of a planned operation: their types and their defaults are looked up only once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from graphql import (
@@ -10,7 +10,9 @@ from graphql import (
     Undefined,
     VariableValues,
     coerce_input_value,
+    get_nullable_type,
     get_variable_values,
+    is_leaf_type,
     is_non_null_type,
     type_from_ast,
 )
@@ -27,30 +29,50 @@ class Variables:
         declared = operation.variable_definitions or ()
         defaults = [definition for definition in declared if definition.default_value]
         self._defaults = _coerced(get_variable_values(schema, defaults, {}))
-        self._types: Mapping[str, GraphQLInputType] = {
+        types: Mapping[str, GraphQLInputType] = {
             definition.variable.name.value: type_from_ast(schema, definition.type)  # type: ignore[misc]
             for definition in declared
         }
+        self._coercers = [
+            (name, is_non_null_type(type_) and name not in self._defaults, _coercer(type_))
+            for name, type_ in types.items()
+        ]
 
     def of(self, given: Mapping[str, Any]) -> VariableValues:
         """The variables under these values, as graphql-core has them. Raises `Misgiven`."""
         coerced = self._defaults.copy()
-        for name, type_ in self._types.items():
+        for name, is_required, coerce in self._coercers:
             if name in given:
-                coerced[name] = _value(given[name], type_)
-            elif is_non_null_type(type_) and name not in coerced:
+                coerced[name] = coerce(given[name])
+            elif is_required:
                 raise Misgiven
         return VariableValues({}, coerced)
 
 
-def _value(value: Any, type_: GraphQLInputType) -> Any:
+def _coercer(type_: GraphQLInputType) -> Callable[[Any], Any]:
+    """What graphql-core does with a value of this type, without finding out each time which."""
+    nullable = get_nullable_type(type_)
+    if not is_leaf_type(nullable):
+        return lambda value: _checked(coerce_input_value, value, type_)
+    if is_non_null_type(type_):
+        return lambda value: _checked(nullable.coerce_input_value, _given(value))
+    return lambda value: None if value is None else _checked(nullable.coerce_input_value, value)
+
+
+def _checked(coerce: Callable[..., Any], *arguments: Any) -> Any:
     try:
-        coerced = coerce_input_value(value, type_)
-    except RecursionError:
+        coerced = coerce(*arguments)
+    except Exception:  # noqa: BLE001 - a scalar may raise anything for what it can't be
         raise Misgiven from None
     if coerced is Undefined:
         raise Misgiven
     return coerced
+
+
+def _given(value: Any) -> Any:
+    if value is None:
+        raise Misgiven
+    return value
 
 
 def _coerced(variables: Any) -> dict[str, Any]:

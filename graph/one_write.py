@@ -3,7 +3,8 @@
 ASGI allows that: a server may keep the head until the body begins.
 """
 
-from typing import Any
+from asyncio import Transport
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -12,8 +13,8 @@ class HttpProtocol(HttpToolsProtocol):
     """The head of an answer is sent with the first part of its body."""
 
     def connection_made(self, transport: Any) -> None:
-        self._joining: Any = _Joining(transport)
-        super().connection_made(self._joining)
+        self._joining = _Joining(transport)
+        super().connection_made(cast(Transport, self._joining))
 
     def on_response_complete(self) -> None:
         self._joining.flush()  # The answer to HEAD has no body.
