@@ -2,30 +2,23 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING
-from types import SimpleNamespace
 from typing import Any
 
 from graphql import (
     FieldNode,
     GraphQLArgument,
-    GraphQLError,
     GraphQLField,
     GraphQLInputObjectType,
     GraphQLInputType,
     Undefined,
-    ValueNode,
-    VariableNode,
     VariableValues,
-    Visitor,
-    get_argument_values,
     get_nullable_type,
     is_leaf_type,
     is_list_type,
-    is_non_null_type,
-    is_required_argument,
-    visit,
 )
 from strawberry.types.base import StrawberryMaybe
+
+from graph.literals import Make, given, varies
 
 DEFINITION = "strawberry-definition"
 
@@ -37,98 +30,37 @@ class Arguments:
     """What the resolver of one field of a document would be given."""
 
     def __init__(self, field: GraphQLField, node: FieldNode, usual: Convert) -> None:
-        self._node = node
-        varying = _varying(node)
+        values = {argument.name.value: argument.value for argument in node.arguments or ()}
+        self._changing: list[_Taken] = []
         self._constant: dict[str, Any] = {}
-        self._passed: list[_Passed] = []
-        self._built: list[tuple[_Part, GraphQLArgument]] = []
         for name, argument in field.args.items():
-            part = _Part(name, argument, usual)
-            match varying.get(name):
-                case None:
-                    self._add(self._constant, part, argument, None)
-                case VariableNode() as variable:
-                    default = self._default(name, argument)
-                    self._passed.append(_Passed(part, argument, variable, default))
-                case _:
-                    self._built.append((part, argument))
+            value = values.get(name)
+            taken = _Taken(argument, given(argument, value), usual)
+            if varies(value):
+                self._changing.append(taken)
+            else:
+                taken.add(self._constant, {})
 
     def of(self, variables: VariableValues) -> dict[str, Any]:
         """The arguments under these variables. Raises GraphQLError."""
         found = self._constant.copy()
-        for passed in self._passed:
-            passed.add(found, variables.coerced)
-        for part, argument in self._built:
-            self._add(found, part, argument, variables)
+        for taken in self._changing:
+            taken.add(found, variables.coerced)
         return found
 
-    def _add(
-        self,
-        found: dict[str, Any],
-        part: "_Part",
-        argument: GraphQLArgument,
-        variables: VariableValues | None,
-    ) -> None:
-        values = self._values(part.name, argument, variables)
-        if part.name in values:
-            part.add(found, values[part.name])
 
-    def _default(self, name: str, argument: GraphQLArgument) -> Any:
-        """What is taken without a value for the argument's variable; None where that is wrong."""
-        if is_required_argument(argument):
-            return None
-        return self._values(name, argument, VariableValues({}, {})).get(name, Undefined)
+class _Taken:
+    """One argument, as the resolver takes it."""
 
-    def _values(
-        self, name: str, argument: GraphQLArgument, variables: VariableValues | None
-    ) -> dict[str, Any]:
-        # One argument of a field, in place of the field.
-        holder: Any = SimpleNamespace(args={name: argument})
-        return get_argument_values(holder, self._node, variables)
-
-
-class _Part:
-    """One argument: its names, and what makes of its value what the resolver takes."""
-
-    def __init__(self, name: str, argument: GraphQLArgument, usual: Convert) -> None:
-        self.name = name
-        self._python_name: str = argument.extensions[DEFINITION].python_name
+    def __init__(self, argument: GraphQLArgument, make: Make, usual: Convert) -> None:
+        self._name: str = argument.extensions[DEFINITION].python_name
+        self._make = make
         self._convert = _converter(argument, usual)
 
-    def add(self, found: dict[str, Any], value: Any) -> None:
-        found[self._python_name] = self._convert(value) if self._convert else value
-
-
-class _Passed:
-    """An argument that is a variable, as it is: most are."""
-
-    def __init__(
-        self, part: _Part, argument: GraphQLArgument, variable: VariableNode, default: Any
-    ) -> None:
-        self._part = part
-        self._variable = variable.name.value
-        self._default = default
-        self._is_nullable = not is_non_null_type(argument.type)
-
-    def add(self, found: dict[str, Any], coerced: Mapping[str, Any]) -> None:
-        value = coerced.get(self._variable, self._default)
-        if value is None and not self._is_nullable:
-            raise GraphQLError(f"{self._part.name} must not be null")
+    def add(self, found: dict[str, Any], variables: Mapping[str, Any]) -> None:
+        value = self._make(variables)
         if value is not Undefined:
-            self._part.add(found, value)
-
-
-def _varying(node: FieldNode) -> dict[str, ValueNode]:
-    """The arguments that have a variable in them, by their names."""
-    found: dict[str, ValueNode] = {}
-
-    class Find(Visitor):
-        def enter_variable(self, *_: Any) -> None:
-            found[argument.name.value] = argument.value
-
-    for argument in node.arguments or ():
-        visit(argument, Find())
-    return found
+            found[self._name] = self._convert(value) if self._convert else value
 
 
 def _converter(argument: GraphQLArgument, usual: Convert) -> Callable[[Any], Any] | None:

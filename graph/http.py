@@ -54,7 +54,8 @@ class Request:
 
     def query(self) -> dict[str, list[str]]:
         """The words of the query; one without a value (`?status=`) is as good as absent."""
-        return parse_qs(self.scope["query_string"].decode("latin-1"))
+        text = self.scope["query_string"].decode("latin-1")
+        return parse_qs(text) if text else {}
 
     @property
     def target(self) -> str:

@@ -38,21 +38,23 @@ class Leaves:
             case "DateTime":
                 return self._times()
             case "Duration" | "Float" | "Boolean":
-                return _each(self.shown(type_))
+                show = self.shown(type_)
+                assert show
+                return _each(show)
             case name if name in PLAIN:
                 return None
             case _:
                 raise NotPlannable(f"a column can't be shown as {type_}")
 
-    def shown(self, type_: GraphQLOutputType) -> Callable[[Any], Any]:
-        """What makes a computed value into one to encode."""
+    def shown(self, type_: GraphQLOutputType) -> Callable[[Any], Any] | None:
+        """What makes a computed value into one to encode; None for no change."""
         type_ = _nullable(type_)
         if isinstance(type_, GraphQLList):
             item = self.shown(type_.of_type)
-            return lambda values: None if values is None else [item(value) for value in values]
-        if getattr(type_, "name", None) == "JSON":
-            return lambda value: value
+            return item and (lambda values: None if values is None else list(map(item, values)))
         assert is_leaf_type(type_)
+        if type_.name in ("JSON", "String"):
+            return None
         show = type_.coerce_output_value
         return lambda value: None if value is None else show(value)
 

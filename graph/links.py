@@ -1,11 +1,10 @@
 """The addresses of a list's pages, for clients that follow links."""
 
-from urllib.parse import parse_qsl, urlencode
-
 import strawberry
 
 PAGE = "page"
 PAGE_SIZE = "page_size"
+OF_THE_PAGE = ("", PAGE, PAGE_SIZE)
 
 
 @strawberry.type(description="The addresses of other pages; null where there is none.")
@@ -29,8 +28,8 @@ def pagination(here: str, total: int, page: int, page_size: int) -> Pagination:
     """Where a page stands in a list of so many items; `here` is the page's own address."""
     pages = -(-total // page_size)
     path, _, query = here.partition("?")
-    words = urlencode([word for word in parse_qsl(query) if word[0] not in (PAGE, PAGE_SIZE)])
-    start = f"{path}?{words}&" if words else f"{path}?"
+    words = [word for word in query.split("&") if word.partition("=")[0] not in OF_THE_PAGE]
+    start = f"{path}?{'&'.join([*words, ''])}"
 
     def link(to: int) -> str:
         return f"{start}{PAGE}={to}&{PAGE_SIZE}={page_size}"

@@ -10,7 +10,7 @@ from sqlalchemy import Column as TableColumn
 from sqlalchemy import ColumnElement, Dialect, FromClause, Select, bindparam
 
 from db.statements import Compiled, Fetch, Rows
-from graph.leaves import Leaves, as_stored, typed
+from graph.leaves import Convert, Leaves, as_stored, typed
 from graph.nouns import NOUNS, Column, Computed, Noun, Part, ToMany, ToOne
 from graph.selections import NotPlannable, Selected
 
@@ -25,7 +25,11 @@ class Cells:
 
     height: int
     columns: Sequence[Values]
-    related: Sequence[Values] = ()
+    restored: Mapping[int, Values]
+    related: Sequence[Values]
+
+
+NOTHING = Cells(0, (), {}, ())
 
 
 class Level:
@@ -47,6 +51,7 @@ class Level:
         self._columns: dict[Any, tuple[int, ColumnElement[Any]]] = {}
         self._from: FromClause | None = noun.table
         self._related: list[_Related] = []
+        self._restore: dict[int, Convert] = {}
 
     def shape(self, selected: Sequence[Selected]) -> "Shape":
         """The objects that a selection wants of each row."""
@@ -56,11 +61,9 @@ class Level:
         """The place of one of the statement's own columns, by its name."""
         return self._need(self.noun, self.noun.table, name)[0]
 
-    def restored(self, name: str) -> Callable[["Cells"], Values]:
+    def restored(self, name: str) -> Build:
         """One of the statement's own columns, in Python's own types."""
-        place, column = self._need(self.noun, self.noun.table, name)
-        restore = typed(column, self.dialect)
-        return lambda cells: restore(cells.columns[place]) if restore else cells.columns[place]
+        return self._typed(self.noun, self.noun.table, name)
 
     def compiled(self, statement: Select[Any]) -> Compiled:
         """A statement of this level's kind, with just the columns that were asked for."""
@@ -75,19 +78,25 @@ class Level:
 
     def fill(self, rows: Rows) -> Filling:
         """The cells of some rows, after reading what belongs to them."""
-        columns = list(zip(*rows, strict=True)) if rows else []
+        columns = list(zip(*rows, strict=True))
         related: list[Values] = []
         for relation in self._related:
             found = yield from relation.read(columns)
             related.append(found)
-        return Cells(len(rows), columns, related)
+        return self._cells(columns, related)
 
     def made_up(self, shape: "Shape", values: Mapping[str, Any]) -> Any:
         """The object of a row that was not found, from Python's values by the fields' names."""
         columns = [
             (as_stored(values.get(name), column, self.dialect),) for name, column in self._named()
         ]
-        return shape.build(Cells(1, columns, [(None,)] * len(self._related)))[0]
+        return shape.build(self._cells(columns, [(None,)] * len(self._related)))[0]
+
+    def _cells(self, columns: Sequence[Values], related: Sequence[Values]) -> Cells:
+        if not columns:
+            return NOTHING
+        restored = {place: restore(columns[place]) for place, restore in self._restore.items()}
+        return Cells(len(columns[0]), columns, restored, related)
 
     def _named(self) -> Iterable[tuple[str, ColumnElement[Any]]]:
         """The columns that are read, by the names of their fields."""
@@ -128,21 +137,24 @@ class Level:
     def _computed(
         self, noun: Noun, table: FromClause | None, source: Computed, chosen: Selected
     ) -> Build:
-        needs = []
-        for name in source.needs:
-            place, column = self._need(noun, table, name)
-            needs.append((place, typed(column, self.dialect)))
+        needs = [self._typed(noun, table, name) for name in source.needs]
         show = self.leaves.shown(chosen.type)
         function = source.function
 
         def build(cells: Cells) -> Values:
-            arguments = [
-                cells.columns[place] if restore is None else restore(cells.columns[place])
-                for place, restore in needs
-            ]
-            return [show(function(*row)) for row in zip(*arguments, strict=True)]
+            made = map(function, *[need(cells) for need in needs])
+            return list(map(show, made) if show else made)
 
         return build
+
+    def _typed(self, noun: Noun, table: FromClause | None, name: str) -> Build:
+        """A column in Python's own types: made once, whoever needs it."""
+        place, column = self._need(noun, table, name)
+        restore = typed(column, self.dialect)
+        if restore is None:
+            return lambda cells: cells.columns[place]
+        self._restore[place] = restore
+        return lambda cells: cells.restored[place]
 
     def _to_one(
         self, noun: Noun, table: FromClause | None, source: ToOne, chosen: Selected

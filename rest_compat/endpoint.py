@@ -69,7 +69,7 @@ class Endpoint:
         operation = self._operations[row.operation]
         values = variables.collect(
             operation.variables,
-            path | {HERE: request.target},
+            path | {HERE: request.target} if HERE in operation.variables else path,
             request.query(),
             await _body(request) if _reads_body(row, operation, path) else {},
         )

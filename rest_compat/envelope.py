@@ -117,7 +117,7 @@ def failure(refusal: Refusal, request_id: str) -> bytes:
 
 def now() -> str:
     """The time as documented: `2025-07-30T12:00:00Z`."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{datetime.now(UTC).isoformat()[:19]}Z"
 
 
 def _invalid(code: str, field: str, issue: str) -> Refusal:

@@ -58,5 +58,5 @@ async def test_a_graphql_client_says_where_it_is(sqlite_server: Served) -> None:
 
     assert {
         "pages": 0,
-        "links": {"last": "https://example.org/list?page=1&page_size=1"},
+        "links": {"last": "https://example.org/list?all&page=1&page_size=1"},
     } == found["projectPage"]["pagination"]
