@@ -131,8 +131,10 @@ class Database(ABC):
         """What one statement reads."""
 
     @abstractmethod
-    async def read(self, reading: Callable[[], Reading[T]]) -> T:
+    async def read(self, reading: Callable[[], Reading[T]], *, is_single: bool = False) -> T:
         """What a reading makes of its statements, by the drivers' own rows.
+
+        One with a single statement needs no transaction for all that it reads to be of one moment.
 
         Raises `DatabaseUnavailable`, and what the reading raises.
         """

@@ -79,7 +79,7 @@ class PostgresDatabase(Database):
         except (DBAPIError, OSError) as error:
             raise _explained(error) from error
 
-    async def read(self, reading: Callable[[], Reading[T]]) -> T:
+    async def read(self, reading: Callable[[], Reading[T]], *, is_single: bool = False) -> T:
         try:
             async with self._plain.acquire() as connection:
                 return await _carried_out(connection, reading())

@@ -82,10 +82,12 @@ class SqliteDatabase(Database):
         except DBAPIError as error:
             raise _explained(error) from error
 
-    async def read(self, reading: Callable[[], Reading[T]]) -> T:
+    async def read(self, reading: Callable[[], Reading[T]], *, is_single: bool = False) -> T:
         """Read within the event loop what is quickly read, as most is; the rest in a thread."""
         self._ticks = 0
         try:
+            if is_single:
+                return _driven(self._quick, reading(), is_quick=True)
             return _carried_out(self._quick, reading(), is_quick=True)
         except _TakesLong:
             pass
@@ -204,8 +206,16 @@ class _TakesLong(Exception):
 def _carried_out(
     connection: sqlite3.Connection, reading: Reading[T], *, is_quick: bool = False
 ) -> T:
-    """Drive a reading over one snapshot of the database. A quick one raises `_TakesLong`."""
+    """Drive a reading over one snapshot of the database."""
     connection.execute("BEGIN")
+    try:
+        return _driven(connection, reading, is_quick=is_quick)
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _driven(connection: sqlite3.Connection, reading: Reading[T], *, is_quick: bool) -> T:
+    """Carry out each statement of a reading. A quick one raises `_TakesLong`."""
     try:
         fetch = next(reading)
         while True:
@@ -215,8 +225,6 @@ def _carried_out(
     except StopIteration as end:
         result: T = end.value
         return result
-    finally:
-        connection.execute("ROLLBACK")
 
 
 def _connect(path: Path, *, writes: bool) -> sqlite3.Connection:

@@ -87,7 +87,8 @@ class Plan:
             return await self._change(roots[0], variables, context)
         try:
             readings = [(root.key, root.begin(variables, context)) for root in roots]
-            found = await context.database.read(lambda: _together(readings))
+            is_single = len(roots) == 1 and roots[0].reading.is_single
+            found = await context.database.read(lambda: _together(readings), is_single=is_single)
             return msgspec.json.encode(found), []
         except EXPECTED:
             # The reference meets the same problem, and says so with path and place.

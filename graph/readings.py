@@ -35,6 +35,7 @@ class GotReading:
         self._noun = NOUNS[source.noun]
         self._level = Level(self._noun, self._noun.select(), dialect, leaves)
         self._shape = self._level.shape(chosen.selected)
+        self.is_single = self._level.is_single
         self._compiled: dict[bool, Compiled] = {}
 
     def begin(self, arguments: Mapping[str, Any], context: Context) -> Begin:
@@ -68,7 +69,8 @@ class ListedReading:
         self._leaves = leaves
         self._forms: OrderedDict[Any, _Form] = OrderedDict()
         # What can't be planned is found when the plan is made, not in its first request.
-        _Form(source, chosen, Order(source.lists.listing.default_order), dialect, leaves)
+        usual = _Form(source, chosen, Order(source.lists.listing.default_order), dialect, leaves)
+        self.is_single = usual.is_single
 
     def begin(self, arguments: Mapping[str, Any], context: Context) -> Begin:
         lists, actor = self._source.lists, context.signed_in
@@ -134,6 +136,7 @@ class _Form:
         self.looks_ahead = False
         parts = self._page_part if source.is_page else self._connection_part
         self._parts = [(field.key, parts(field)) for field in chosen.selected]
+        self.is_single = self._level.is_single and not self._is_counted
 
     def compile(self, asked: Asked, actor: Actor) -> None:
         """Make the statements."""

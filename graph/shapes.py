@@ -53,6 +53,11 @@ class Level:
         self._related: list[_Related] = []
         self._restore: dict[int, Convert] = {}
 
+    @property
+    def is_single(self) -> bool:
+        """Whether nothing hangs on its rows that takes another statement."""
+        return not self._related
+
     def shape(self, selected: Sequence[Selected]) -> "Shape":
         """The objects that a selection wants of each row."""
         return self._shape_of(self.noun, self.noun.table, selected)
