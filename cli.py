@@ -60,6 +60,7 @@ def serve(
         log_config=None,
         access_log=False,
         proxy_headers=False,
+        server_header=False,
         lifespan="on",
         ws_max_size=1024 * 1024,
         timeout_graceful_shutdown=10,

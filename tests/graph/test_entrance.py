@@ -24,10 +24,10 @@ async def test_requests_beyond_the_bound_are_refused(narrow: Served) -> None:
     database = narrow.app.services.database
     read = database.read
 
-    async def held_back(*args: object) -> object:
+    async def held_back(*args: object, **named: object) -> object:
         begun.set()
         await may_end.wait()
-        return await read(*args)  # type: ignore[arg-type]
+        return await read(*args, **named)  # type: ignore[arg-type]
 
     database.read = held_back  # type: ignore[method-assign,assignment]
     async with narrow.http() as client, narrow.http() as other:

@@ -1,0 +1,32 @@
+"""What is read in one statement, and what takes several of one moment."""
+
+from typing import Any
+
+import pytest
+
+from tests.fixtures.server import Served
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("{ tasks { nodes { id project { name } } pageInfo { hasNextPage } } }", [True]),
+        ("{ tasks { nodes { id tags } totalCount } }", [False]),
+        ("{ tasks { nodes { id history { kind } } } }", [False]),
+        ("{ tasks { nodes { id } } projects { nodes { id } } }", [False]),
+    ],
+)
+async def test_only_a_single_statement_is_read_without_a_transaction(
+    sqlite_server: Served, monkeypatch: pytest.MonkeyPatch, query: str, expected: list[bool]
+) -> None:
+    database = sqlite_server.app.services.database
+    read, seen = database.read, []
+
+    async def noted(reading: Any, *, is_single: bool = False) -> Any:
+        seen.append(is_single)
+        return await read(reading, is_single=is_single)
+
+    monkeypatch.setattr(database, "read", noted)
+    await sqlite_server.data(query)
+
+    assert expected == seen
