@@ -1,10 +1,7 @@
 """Spans reach the collector that the settings name."""
 
 import asyncio
-from importlib.util import find_spec
 from pathlib import Path
-
-import pytest
 
 from tests.fixtures.program import program
 from tests.fixtures.server import PASSWORD
@@ -13,7 +10,6 @@ from tests.journeys.clients import GraphqlSocket
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-@pytest.mark.skipif(not find_spec("opentelemetry"), reason="NOT TESTED: no OpenTelemetry here")
 async def test_requests_and_transactions_are_told_to_the_collector(
     sqlite_url: str, tmp_path: Path
 ) -> None:
