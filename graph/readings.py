@@ -231,7 +231,7 @@ class _Form:
 
     def _objects(self, parts: list[tuple[str, Callable[[_Found], Sequence[Any]]]]) -> Shown:
         edges = Objects([key for key, _ in parts])
-        return lambda found: edges.of([part(found) for _, part in parts])
+        return lambda found: edges.of([part(found) for _, part in parts], found.cells.height)
 
     def _cursors(self) -> Callable[[_Found], list[str]]:
         by, ids = self._level.restored(self._order.by), self._level.restored("id")

@@ -228,7 +228,7 @@ class Shape:
     def build(self, cells: Cells) -> list[Any]:
         if not cells.height:
             return []
-        return self._objects.of([build(cells) for build in self._builds])
+        return self._objects.of([build(cells) for build in self._builds], cells.height)
 
 
 class Objects:
@@ -240,9 +240,9 @@ class Objects:
         fields = [(name, Any) for name in names]
         self._struct = msgspec.defstruct("Object", fields, rename=names, gc=False)
 
-    def of(self, columns: Sequence[Values]) -> list[Any]:
-        """An object for each row of these columns."""
-        return list(map(self._struct, *columns))
+    def of(self, columns: Sequence[Values], height: int) -> list[Any]:
+        """An object for each row of these columns; there are none where all keys are left out."""
+        return list(map(self._struct, *columns)) if columns else [self._struct()] * height
 
 
 class _Related:

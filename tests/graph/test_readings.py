@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.fixtures.server import Served
+from tests.graph.executors import count_of
 
 
 @pytest.mark.parametrize(
@@ -30,3 +31,16 @@ async def test_only_a_single_statement_is_read_without_a_transaction(
     await sqlite_server.data(query)
 
     assert expected == seen
+
+
+async def test_an_object_may_be_left_without_any_key(server: Served) -> None:
+    query = """
+        query ($no: Boolean!) {
+          users { nodes { id @include(if: $no) } edges { cursor @include(if: $no) } }
+        }
+    """
+    planned_before = count_of("plan")
+    found = await server.data(query, "admin", no=False)
+
+    assert {"nodes": [{}, {}, {}], "edges": [{}, {}, {}]} == found["users"]
+    assert planned_before + 1 == count_of("plan")
