@@ -5,7 +5,7 @@ What only some installations need, and is slow to import, is imported where it i
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
@@ -81,13 +81,12 @@ class _Paths:
     rest: ASGIApp
     others: ASGIApp
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["path"] == "/graphql":
-            await self.graphql(scope, receive, send)
-        elif scope["path"].startswith("/api/") or REFUSAL in scope:
-            await self.rest(scope, receive, send)
-        else:
-            await self.others(scope, receive, send)
+            return self.graphql(scope, receive, send)
+        if scope["path"].startswith("/api/") or REFUSAL in scope:
+            return self.rest(scope, receive, send)
+        return self.others(scope, receive, send)
 
 
 @dataclass
@@ -97,9 +96,9 @@ class _Protocols:
     http: ASGIApp
     others: ASGIApp
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         chosen = self.http if scope["type"] == "http" else self.others
-        await chosen(scope, receive, send)
+        return chosen(scope, receive, send)
 
 
 def create_app(settings: Settings, hasher: PasswordHash | None = None) -> App:

@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import structlog
@@ -127,8 +126,7 @@ class Endpoint:
             await answers.aclose()
 
 
-@dataclass(frozen=True)
-class _Asked:
+class _Asked(NamedTuple):
     query: str
     variables: dict[str, Any]
     operation_name: str | None

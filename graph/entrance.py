@@ -1,6 +1,7 @@
 """Where HTTP requests come in: counted, bounded, and told how many more may come."""
 
 import time
+from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -67,14 +68,14 @@ class _Visit:
         self._in_flight = True
         vitals.in_flight += 1
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             self._vitals.answered(
                 time.perf_counter() - self._began, failed=message["status"] >= SERVER_ERROR
             )
             self.leave()
             message = {**message, "headers": [*message["headers"], *self.headers]}
-        await self._send(message)
+        return self._send(message)
 
     def leave(self) -> None:
         if self._in_flight:

@@ -102,7 +102,7 @@ class Prepared:
         return first.name.value if isinstance(first, FieldNode) else "fragment"
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Answer:
     """What an operation gave: the JSON of its `data`, and its errors as they are shown."""
 

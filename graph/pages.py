@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import strawberry
 from sqlalchemy import Select
@@ -99,8 +99,7 @@ class Slice(Generic[T]):
         return await self.count()
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(NamedTuple):
     """Which part of a list its arguments ask for."""
 
     filters: Mapping[str, Any]

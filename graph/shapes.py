@@ -2,8 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Column as TableColumn
@@ -19,8 +18,7 @@ Build = Callable[["Cells"], Values]
 Filling = Generator[Fetch, Rows, "Cells"]
 
 
-@dataclass(frozen=True)
-class Cells:
+class Cells(NamedTuple):
     """What a level's statement read, column by column, and what belongs to each row besides."""
 
     height: int
