@@ -116,7 +116,8 @@ def _who() -> Iterator[str]:
 - **{STRAWBERRY}**: [resolvers and dataloaders](../bench/speed/plain_strawberry.py) over the same
   entities.
 
-All Python servers run on uvicorn with uvloop and httptools, without access logs."""
+All Python servers run on uvicorn with uvloop and httptools, without access logs. Ours sends the
+head of an answer with its body, in one write; uvicorn by itself makes two."""
 
 
 def _processor() -> str:
