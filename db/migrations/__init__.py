@@ -59,6 +59,8 @@ def _file_of(url: str) -> Path:
 def _upgrade_sqlite(path: Path) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
     with _locked(path.with_name(f"{path.name}.lock")), _sqlite_connection(path) as connection:
+        # Once, by whoever comes first: several at the same time would find the file locked.
+        connection.connection.cursor().execute("PRAGMA journal_mode = WAL")
         if not _is_behind(connection):
             return False
         if revision := _revision_of(connection):

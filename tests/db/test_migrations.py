@@ -128,3 +128,16 @@ async def tables_of(url: str) -> list[str]:
 async def in_thread(step: Any, url: str) -> Any:
     """The steps of the start run event loops of their own."""
     return await asyncio.to_thread(step, url)
+
+
+async def test_many_open_a_migrated_file_at_once(empty_sqlite_url: str) -> None:
+    path = make_url(empty_sqlite_url).database or ""
+    await asyncio.to_thread(upgrade, empty_sqlite_url)
+
+    with sqlite3.connect(path) as connection:
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    async with opened(empty_sqlite_url, 10) as databases:
+        moments = await asyncio.gather(*(each.scalar(text("SELECT 1")) for each in databases))
+
+    assert "wal" == mode
+    assert [1] * 10 == moments
