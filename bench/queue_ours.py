@@ -59,7 +59,7 @@ class NoOp:
 
     def __init__(self, *given: Any) -> None:
         self.stopped = None
-        self._run: Row[Any] = next(one for one in given if isinstance(one, Row))
+        self._run: Row[Any] = given[3]
         self._report: Callable[[Begun], Awaitable[bool]] = given[-1]
 
     def stop(self, _reason: Any) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, insert, select, text, update
+from sqlalchemy import Row, Select, func, insert, select, text, update
 
 from db import lifecycle
 from db.clock import from_now
@@ -12,6 +12,7 @@ from db.engine import Tx
 from db.ids import new_id
 from db.lifecycle import Report
 from db.listing import one_of
+from db.statements import Statement
 from db.tables import runs, workers
 
 LEASE_SECONDS = 20.0
@@ -46,7 +47,7 @@ def claim(tx: Tx, worker_id: str, most: int) -> Sequence[Row[Any]]:
         "share": SHARE_SECONDS * 1_000_000,
         "per_user": MOST_RUNS_OF_A_USER,
     }
-    claimed = tx.all(_CLAIM[tx.dialect_name], values)
+    claimed = tx.run(_CLAIM[tx.dialect_name], values)
     # RETURNING keeps no order; the best comes first.
     return sorted(claimed, key=lambda run: (run.rank, run.id))
 
@@ -58,7 +59,7 @@ def queue_up(tx: Tx) -> None:
     one before us did. On SQLite whoever writes is alone.
     """
     if tx.dialect_name == "postgresql":
-        tx.execute(_GATE)
+        tx.run(_GATE)
 
 
 def beat(tx: Tx, worker_id: str, run_ids: Sequence[str]) -> dict[str, bool]:
@@ -181,18 +182,21 @@ WITH RECURSIVE bucket(id) AS (
 )
 UPDATE runs SET status = 'running', attempt = attempt + 1, fence = fence + 1,
   worker_id = :worker_id, claimed_at = {now}, lease_until = {lease_until}
-WHERE id IN (SELECT id FROM chosen) AND status = 'queued'
+WHERE {is_chosen} AND status = 'queued'
 RETURNING {columns}
 """
 _WORDS: Mapping[str, Mapping[str, str]] = {
     "postgresql": {
         "now": "statement_timestamp()",
+        # So that it goes by the index, whatever is thought of how many there are.
+        "is_chosen": "id = ANY (ARRAY(SELECT id FROM chosen))",
         "lease_until": "statement_timestamp() + CAST(:lease AS float) * INTERVAL '1 second'",
         "each": """CROSS JOIN LATERAL (
     SELECT r.id, r.rank FROM runs r WHERE {ready} LIMIT LEAST(:most, near.free)) c""",
     },
     "sqlite": {
         "now": "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'",
+        "is_chosen": "id IN (SELECT id FROM chosen)",
         "lease_until": ("strftime('%Y-%m-%dT%H:%M:%f', 'now', :lease || ' seconds') || '000Z'"),
         "each": "CROSS JOIN runs c ON c.id IN (SELECT r.id FROM runs r WHERE {ready} LIMIT :most)",
     },
@@ -204,12 +208,13 @@ def _claim_in(words: Mapping[str, str]) -> Any:
     sql = _CLAIM_SQL.format(
         now=words["now"],
         lease_until=words["lease_until"],
+        is_chosen=words["is_chosen"],
         ready_in_open=_READY.format(bucket="open.id", now=words["now"]),
         each_ready_in_near=words["each"].format(ready=near),
         columns=", ".join(runs.c.keys()),
     )
-    return text(sql).columns(*runs.c)
+    return Statement(text(sql).columns(*runs.c))
 
 
 _CLAIM = {dialect: _claim_in(words) for dialect, words in _WORDS.items()}
-_GATE = text("SELECT pg_advisory_xact_lock(727274)")
+_GATE = Statement(select(func.pg_advisory_xact_lock(727274)))

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, CursorResult, Dialect, Executable, Row
 
 from db import tracing
 from db.bus import Bus
-from db.statements import Reading, Rows, Writing
+from db.statements import Reading, Rows, Statement, Writing
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,10 +53,15 @@ class Tx(Moment):
         try:
             statement, values = next(writing)
             while True:
-                statement, values = writing.send(self._rows(*statement.fetch(self.dialect, values)))
+                statement, values = writing.send(self.run(statement, values))
         except StopIteration as end:
             result: T = end.value
             return result
+
+    def run(self, statement: Statement, values: Mapping[str, Any] = {}) -> Sequence[Row[Any]]:
+        """The rows of a statement of the hot paths, each with its columns by name."""
+        sql, parameters = statement.fetch(self.dialect, values)
+        return statement.rows(self.dialect, self._rows(sql, parameters))
 
     def all(
         self, statement: Executable, parameters: Parameters | None = None

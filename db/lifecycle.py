@@ -14,6 +14,7 @@ from db.engine import Tx
 from db.errors import Invalid
 from db.events import Fact
 from db.listing import one_of
+from db.statements import Statement
 from db.tables import runs, task_dependencies, tasks
 from db.types import DependencyType, RunnerName, RunStatus, TaskStatus
 
@@ -308,7 +309,7 @@ def _as_cancelled(outcome: Outcome, reason: str | None) -> Outcome:
 
 def _locked(tx: Tx, run_ids: list[str]) -> Sequence[Row[Any]]:
     """These runs, each with its task; nobody else changes them before we have committed."""
-    return tx.all(_LOCKED, {"ids": run_ids})
+    return tx.run(_LOCKED, {"ids": run_ids})
 
 
 def _take(tx: Tx, steps: Sequence[_Step]) -> None:
@@ -357,7 +358,7 @@ _OF_RUN = (
     *("options", "worker_id", "pid", "cancel_asked_at", "cancel_reason", "last_seq"),
     *("total_bytes", "sha256"),
 )
-_LOCKED = (
+_LOCKED = Statement(
     select(
         *(runs.c[name] for name in _OF_RUN),
         *(tasks.c[name].label(f"task_{name}") for name in _OF_TASK),

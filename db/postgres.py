@@ -11,13 +11,14 @@ import orjson
 from sqlalchemy import URL, Connection, Executable, NullPool, Row, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.util import await_only
 
 from db import tracing
 from db.bus import Bus
 from db.connections_at_hand import ConnectionsAtHand
 from db.engine import Connections, Database, Moment, Tx, WritingUnit, json_text
 from db.errors import DatabaseUnavailable, Unstorable
-from db.statements import Reading, Writing
+from db.statements import Reading, Rows, Writing
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +44,10 @@ class PostgresDatabase(Database):
             pool_use_lifo=True,
             json_serializer=json_text,
             json_deserializer=orjson.loads,
+            # Transactions are begun and committed by the driver itself.
+            isolation_level="AUTOCOMMIT",
             connect_args={"server_settings": IMPATIENT},
         )
-        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self.dialect = self._engine.dialect
 
     async def open(self) -> None:
@@ -74,7 +76,7 @@ class PostgresDatabase(Database):
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
     ) -> Sequence[Row[Any]]:
         try:
-            async with self._reading.connect() as connection:
+            async with self._engine.connect() as connection:
                 return (await connection.execute(statement, parameters)).all()
         except (DBAPIError, OSError) as error:
             raise _explained(error) from error
@@ -151,7 +153,8 @@ async def _enacted(connection: Any, moment: Moment, writing: Writing[T]) -> tupl
         statement, values = next(writing)
         while True:
             sql, parameters = statement.fetch(moment.dialect, values)
-            statement, values = writing.send(await connection.fetch(sql, *parameters))
+            found = await connection.fetch(sql, *parameters)
+            statement, values = writing.send(statement.rows(moment.dialect, found))
     except StopIteration as end:
         return end.value, moment.topics
 
@@ -160,13 +163,33 @@ async def _nothing(_connection: Any) -> None:
     pass
 
 
+class _Tx(Tx):
+    """Its compiled statements go to the driver itself."""
+
+    def __init__(self, connection: Connection, driver: Any) -> None:
+        super().__init__(connection)
+        self._driver = driver
+
+    def _rows(self, sql: str, parameters: Sequence[Any]) -> Rows:
+        found: Rows = await_only(self._driver.fetch(sql, *parameters))
+        return found
+
+
 async def _committed(connection: AsyncConnection, unit: Callable[[Tx], T]) -> tuple[T, set[str]]:
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+
     def run(connection: Connection) -> tuple[T, set[str]]:
-        tx = Tx(connection)
+        tx = _Tx(connection, driver)
         return unit(tx), tx.topics
 
-    async with connection.begin():
-        return await connection.run_sync(run)
+    try:
+        async with driver.transaction():
+            return await connection.run_sync(run)
+    except BaseException as error:
+        # Lost, or left at who knows what: nobody shall get it again.
+        if driver.is_closed() or isinstance(error, asyncio.CancelledError):
+            await connection.invalidate()
+        raise
 
 
 def _may_succeed_again(error: Exception) -> bool:

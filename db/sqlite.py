@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from db.bus import Bus
 from db.engine import Connections, Database, Tx, json_text
 from db.errors import DatabaseUnavailable
-from db.statements import Reading
+from db.statements import Reading, Rows
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +137,19 @@ class SqliteDatabase(Database):
         return taken
 
 
+class _Tx(Tx):
+    """Its compiled statements go to the driver itself."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        self._driver = driver
+
+    def _rows(self, sql: str, parameters: Sequence[Any]) -> Rows:
+        return self._driver.execute(sql, parameters).fetchall()
+
+
 @dataclass
 class _Pending:
     unit: Callable[[Tx], Any]
@@ -161,7 +174,7 @@ def _commit_together(connection: Connection, batch: list[_Pending]) -> None:
 
 
 def _run_within(connection: Connection, pending: _Pending, *, alone: bool) -> None:
-    tx = Tx(connection)
+    tx = _Tx(connection)
     try:
         if alone:
             pending.result = pending.unit(tx)

@@ -1,9 +1,11 @@
 """Statements compiled once: the SQL text, and how its parameters are made of values."""
 
+import functools
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Dialect, Executable
+from sqlalchemy import Dialect, Executable, Row
+from sqlalchemy.engine.result import result_tuple
 from sqlalchemy.sql.compiler import SQLCompiler
 
 T = TypeVar("T")
@@ -34,12 +36,19 @@ class Statement:
 
     def fetch(self, dialect: Dialect, values: Mapping[str, Any]) -> Fetch:
         """The statement with these values; `KeyError` when one is missing."""
+        return self._for(dialect).fetch(values)
+
+    def rows(self, dialect: Dialect, found: Rows) -> Sequence[Row[Any]]:
+        """What the driver found, as rows whose columns have names and Python's types."""
+        return self._for(dialect).rows(found)
+
+    def _for(self, dialect: Dialect) -> "Compiled":
         if dialect.name not in self._compiled:
             self._compiled[dialect.name] = Compiled(self._executable, dialect)
-        return self._compiled[dialect.name].fetch(values)
+        return self._compiled[dialect.name]
 
 
-Writing = Generator[tuple[Statement, Mapping[str, Any]], Rows, T]
+Writing = Generator[tuple[Statement, Mapping[str, Any]], Sequence[Row[Any]], T]
 """A write of some statements: yields each with its values, is sent its rows, and returns what it
 made of them. Whoever carries it out may begin it anew, in another transaction.
 """
@@ -66,6 +75,8 @@ class Compiled:
             else:
                 value = bound.effective_value
                 self._constants.append(process(value) if process else value)
+        self._columns = compiled._result_columns
+        self._dialect = dialect
 
     def fetch(self, values: Mapping[str, Any]) -> Fetch:
         """The statement with these values; `KeyError` when one is missing."""
@@ -74,3 +85,25 @@ class Compiled:
             value = values[name]
             parameters[place] = process(value) if process else value
         return Fetch(self.sql, parameters)
+
+    def rows(self, found: Rows) -> Sequence[Row[Any]]:
+        """What the driver found, as rows whose columns have names and Python's types."""
+        rows = []
+        for row in found:
+            values = list(row)
+            for place, read in self._readers:
+                values[place] = read(values[place])
+            rows.append(self._row(values))
+        return rows
+
+    @functools.cached_property
+    def _row(self) -> Callable[[Sequence[Any]], Row[Any]]:
+        return result_tuple([column.keyname for column in self._columns])
+
+    @functools.cached_property
+    def _readers(self) -> list[tuple[int, Callable[[Any], Any]]]:
+        return [
+            (place, read)
+            for place, column in enumerate(self._columns)
+            if (read := column.type._cached_result_processor(self._dialect, None))
+        ]

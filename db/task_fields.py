@@ -67,7 +67,7 @@ def _assignee(project_id: str, user_id: str | None) -> Writing[str | None]:
     if user_id is None:
         return None
     rows = yield _ASSIGNEE, {"user": user_id, "project": project_id}
-    if not any(member or role == Role.ADMIN for role, member in rows):
+    if not any(row.user_id or row.role == Role.ADMIN for row in rows):
         raise InvalidFormat("assigned_to", "Not a member of the project")
     return user_id
 

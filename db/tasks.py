@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, func, insert, select, update
 
@@ -77,7 +77,7 @@ def creating(
     """The same, as a writing."""
     actor.must(Permission.WRITE)
     rows = yield _PROJECT, {"project": project_id, "actor": actor.id}
-    found = _Held(*rows[0]) if rows else None
+    found = rows[0] if rows else None
     project = projects.allowed(found, actor, project_id, changing=True)
     projects.check_active(project)
     yield from check_room(project, project.held)
@@ -318,16 +318,6 @@ def _tell_changes(tx: Tx, actor: Actor, task: Row[Any], changed: Mapping[str, An
         tell(tx, "task.updated", actor, task.project_id, task.id, now, **details)
 
 
-class _Held(NamedTuple):
-    """A project for which a task is meant, and how many it holds."""
-
-    id: str
-    status: str
-    max_tasks: int
-    role: str | None
-    held: int
-
-
 _of_project = projects_table.c
 _PROJECT = Statement(
     projects.WITH_ROLE.with_only_columns(
@@ -335,7 +325,7 @@ _PROJECT = Statement(
         _of_project.status,
         _of_project.max_tasks,
         members.c.role,
-        _held(_of_project.id).correlate(projects_table).scalar_subquery(),
+        _held(_of_project.id).correlate(projects_table).scalar_subquery().label("held"),
     )
 )
 _HELD = Statement(_held(bindparam("project")))

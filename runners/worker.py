@@ -47,7 +47,8 @@ class Worker:
         self._executions: dict[str, Execution] = {}
         self._carrying: set[asyncio.Task[None]] = set()
         self._turns = Loop("worker turns", database.bus, ("runs",), POLL_SECONDS, self._take_turns)
-        self._journal = Journal(self._turns.wake)
+        self._helps = Loop("worker helps", database.bus, (), POLL_SECONDS, self._help_out)
+        self._journal = Journal(self._wake)
         self._fuse: asyncio.TimerHandle | None = None
         self._free = settings.worker_concurrency
         self._claims = True
@@ -60,7 +61,7 @@ class Worker:
         bus = self._database.bus
         beats = Loop("worker beats", bus, (f"worker:{self.id}",), claims.BEAT_SECONDS, self._beat)
         rescues = Loop("worker rescues", bus, (), RESCUE_SECONDS, self._rescue)
-        loops = (self._turns, beats, rescues)
+        loops = (self._turns, self._helps, beats, rescues)
         self._put_off_fuse(asyncio.get_running_loop().time() + SELF_FENCE_SECONDS)
         for loop in loops:
             loop.start()
@@ -98,26 +99,37 @@ class Worker:
             await self._backend.sweep(run.id)
         await self._database.write(claims.dismiss, worker.id)
 
+    def _wake(self) -> None:
+        self._turns.wake()
+        self._helps.wake()
+
+    async def _help_out(self) -> None:
+        """Take turns beside those being taken: one is prepared while the database is at another."""
+        if self._journal:
+            await self._take_turns()
+
     async def _take_turns(self) -> None:
         """Record what the runs report and claim others in their place, until there is no more."""
         while True:
             entries = self._journal.take()
-            freed = sum(entry.is_last for entry in entries)
-            room = self._free + freed if self._claims else 0
+            self._free += sum(entry.is_last for entry in entries)
+            room = self._free if self._claims else 0
             if not (entries or room):
                 return
             claimed = await self._turn(entries, room)
-            self._free += freed - len(claimed)
             if len(claimed) < room and not self._journal:
                 return
 
     async def _turn(self, entries: Sequence[Entry], room: int) -> Sequence[Row[Any]]:
         reports = [entry.report for entry in entries]
+        self._free -= room  # It is promised to this turn: others may be taken meanwhile.
         try:
             turn = await self._database.write(claims.turn, self.id, reports, room)
         except BaseException:
             self._journal.put_back(entries)
+            self._free += room - sum(entry.is_last for entry in entries)
             raise
+        self._free += room - len(turn.claimed)
         for entry in entries:
             entry.answer(entry.report.run_id in turn.accepted)
         for run in turn.claimed:
@@ -142,7 +154,7 @@ class Worker:
                 await self._journal.report(last)
             else:
                 self._free += 1
-                self._turns.wake()
+                self._wake()
         finally:
             del self._executions[run.id]
 

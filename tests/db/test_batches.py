@@ -51,4 +51,4 @@ def test_no_length_is_cut_off_on_the_way() -> None:
     dialect = with_driver("postgresql://").get_dialect()()
     statement = batches._change_by_arrays(tasks, ("id", "title", "status"))
 
-    assert "VARCHAR(" not in str(statement.compile(dialect=dialect))
+    assert "VARCHAR(" not in statement._for(dialect).sql
