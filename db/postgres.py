@@ -171,7 +171,10 @@ class _Tx(Tx):
         self._driver = driver
 
     def _rows(self, sql: str, parameters: Sequence[Any]) -> Rows:
-        found: Rows = await_only(self._driver.fetch(sql, *parameters))
+        try:
+            found: Rows = await_only(self._driver.fetch(sql, *parameters))
+        except asyncpg.IntegrityConstraintViolationError as error:
+            raise IntegrityError(sql, parameters, error) from error
         return found
 
 

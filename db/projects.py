@@ -241,6 +241,19 @@ def get_active(tx: Tx, actor: Actor, project_id: str) -> Row[Any]:
     return project
 
 
+def check_change(actor: Actor, project_id: str, status: str | None, role: str | None) -> None:
+    """Raises what keeps the actor, of this role in it, from changing what is in a project.
+
+    Its status is None when it has been deleted.
+    """
+    if status is None:
+        raise ProjectNotFound(project_id=project_id)
+    if role == MemberRole.VIEWER and not actor.is_admin:
+        raise ProjectAccessDenied(project_id=project_id, role=role)
+    if status == ProjectStatus.ARCHIVED:
+        raise ProjectArchived(project_id=project_id)
+
+
 def check_active(project: Row[Any]) -> None:
     """Raises `ProjectArchived` when the project is read-only."""
     if project.status == ProjectStatus.ARCHIVED:

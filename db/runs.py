@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, func, insert, literal, or_, select, true
+from sqlalchemy import ColumnElement, Row, and_, bindparam, func, insert, literal, or_, select, true
 from sqlalchemy.exc import IntegrityError
 
 from db import projects
@@ -15,6 +15,7 @@ from db.engine import Tx
 from db.errors import QueueFull, ResourceNotFound, TaskAlreadyRunning
 from db.ids import new_id
 from db.listing import Filter, Listing, seconds_between, sifted
+from db.statements import Statement
 from db.tables import runs, workers
 from db.types import Lane, RunnerName, RunStatus
 from db.validation import whole_number
@@ -125,7 +126,7 @@ def enqueue(
         "total_bytes": 0,
     }
     try:
-        tx.execute(_INSERT, values)
+        tx.run(_INSERT, values)
     except IntegrityError:
         raise TaskAlreadyRunning(task_id=task_id) from None
     tx.hint("runs")
@@ -214,4 +215,15 @@ def _wait_behind(tx: Tx, ahead: int) -> timedelta:
     return timedelta(seconds=float(known.mean or 0) * rounds)
 
 
-_INSERT = insert(runs).values(due_at=from_now(0))
+_GIVEN = (
+    *("id", "task_id", "project_id", "user_id", "bucket", "runner", "command"),
+    *("working_directory", "environment", "options", "agent_session_id", "timeout_seconds"),
+    *("lane", "priority", "rank", "status", "number", "attempt", "max_attempts", "fence"),
+    *("enqueued_at", "last_seq", "total_bytes"),
+)
+_INSERT = Statement(
+    insert(runs)
+    .values({name: bindparam(name, type_=runs.c[name].type) for name in _GIVEN})
+    .values(due_at=from_now(0))
+    .inline()
+)

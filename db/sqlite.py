@@ -6,7 +6,7 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,8 +146,29 @@ class _Tx(Tx):
         assert isinstance(driver, sqlite3.Connection)
         self._driver = driver
 
+    @property
+    def is_open(self) -> bool:
+        """False when SQLite itself has given up all of it, as it does when the disk is full."""
+        return self._driver.in_transaction
+
+    @contextlib.contextmanager
+    def apart(self) -> Iterator[None]:
+        """What is done within it happens whole or not at all, whatever becomes of the others'."""
+        self._driver.execute("SAVEPOINT unit")
+        try:
+            yield
+        except BaseException:
+            if self.is_open:
+                self._driver.execute("ROLLBACK TO unit")
+                self._driver.execute("RELEASE unit")
+            raise
+        self._driver.execute("RELEASE unit")
+
     def _rows(self, sql: str, parameters: Sequence[Any]) -> Rows:
-        return self._driver.execute(sql, parameters).fetchall()
+        try:
+            return self._driver.execute(sql, parameters).fetchall()
+        except sqlite3.IntegrityError as error:
+            raise IntegrityError(sql, parameters, error) from error
 
 
 @dataclass
@@ -179,13 +200,15 @@ def _run_within(connection: Connection, pending: _Pending, *, alone: bool) -> No
         if alone:
             pending.result = pending.unit(tx)
         else:
-            with connection.begin_nested():
+            with tx.apart():
                 pending.result = pending.unit(tx)
         pending.topics = tx.topics
     except Exception as error:
         pending.error = _explained(error)
         if alone:
             raise _Refused from error
+        if not tx.is_open:
+            raise
 
 
 class _Refused(Exception):

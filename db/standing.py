@@ -3,16 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select, update
+from sqlalchemy import Row, select
 
-from db import events
+from db import batches, events
 from db.actors import Actor
 from db.engine import Tx
 from db.tables import tasks
 from db.types import Lane, TaskStatus
-
-UPDATE = update(tasks).where(tasks.c.id == bindparam("key"))
-"""Sets what its other parameters name, of the task whose id is `key`."""
 
 
 def record_queued(tx: Tx, actor: Actor, task: Row[Any], run_id: str, lane: Lane) -> None:
@@ -66,7 +63,7 @@ def _set_task(
     values: Mapping[str, Any],
     **details: Any,
 ) -> None:
-    tx.execute(UPDATE, {"key": task.id, **values, "updated_at": tx.now})
+    batches.change(tx, tasks, [{"id": task.id, **values, "updated_at": tx.now}])
     data = news(task._asdict(), values, details)
     events.tell(
         tx, kind, actor, project_id=task.project_id, task_id=task.id, run_id=run_id, data=data

@@ -4,7 +4,18 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from db import adding, agents, events, lifecycle, projects, runs, search, standing, terms
 from db.actors import Actor
@@ -14,7 +25,6 @@ from db.errors import (
     ProjectLimitExceeded,
     ResourceInUse,
     TaskAlreadyRunning,
-    TaskDependencyNotMet,
     TaskNotFound,
 )
 from db.ids import new_id
@@ -198,22 +208,21 @@ def cancel(tx: Tx, actor: Actor, task_id: str, reason: str | None = None) -> str
 
 def get(tx: Tx, actor: Actor, task_id: str, *, changing: bool = False) -> Row[Any]:
     """The task, if the actor may see it, and change it when that is meant."""
-    task = tx.first(select(tasks).where(tasks.c.id == task_id, LISTING.kept, visible_to(actor)))
-    if not task:
+    found = tx.run(_TASK, {"task": task_id, "actor": actor.id})
+    if not found or not (found[0].project_role or actor.is_admin):
         raise TaskNotFound(task_id=task_id)
+    (task,) = found
     if changing:
-        projects.get_active(tx, actor, task.project_id)
+        projects.check_change(actor, task.project_id, task.project_status, task.project_role)
     return task
 
 
 def _enqueue(tx: Tx, actor: Actor, task: Row[Any], lane: Lane, options: Mapping[str, Any]) -> str:
-    if waiting_for := unmet_dependencies(tx, task.id):
-        raise TaskDependencyNotMet(task_id=task.id, waiting_for=waiting_for)
+    agreed = terms.agreed(tx, task.id, task.project_id, options)
     command = task._mapping["metadata"].get("command")
     runner = RunnerName(options.get("runner") or ("shell" if command else "claude"))
     if runner is RunnerName.SHELL and not (isinstance(command, str) and command.strip()):
         raise Invalid("metadata.command", "The shell runner needs a command")
-    agreed = terms.agreed(tx, task.id, task.project_id, options)
     session = agents.session_for(tx, task, options) if runner is RunnerName.CLAUDE else None
     run_id = runs.enqueue(
         tx,
@@ -232,11 +241,6 @@ def _enqueue(tx: Tx, actor: Actor, task: Row[Any], lane: Lane, options: Mapping[
     )
     standing.record_queued(tx, actor, task, run_id, lane)
     return run_id
-
-
-def unmet_dependencies(tx: Tx, task_id: str) -> list[str]:
-    """The ids of the tasks that this one still waits for."""
-    return [row.id for row in tx.all(_UNMET, {"waiting": task_id})]
 
 
 def check_room(project: Any, held: int, more: int = 1) -> Writing[None]:
@@ -328,6 +332,19 @@ _PROJECT = Statement(
         _held(_of_project.id).correlate(projects_table).scalar_subquery().label("held"),
     )
 )
+_TASK = Statement(
+    select(
+        tasks,
+        # None of a project that has been deleted.
+        case((_of_project.deleted_at.is_(None), _of_project.status)).label("project_status"),
+        members.c.role.label("project_role"),
+    )
+    .join(projects_table, _of_project.id == tasks.c.project_id)
+    .outerjoin(
+        members,
+        (members.c.project_id == tasks.c.project_id) & (members.c.user_id == bindparam("actor")),
+    )
+    .where(tasks.c.id == bindparam("task"), LISTING.kept)
+)
 _HELD = Statement(_held(bindparam("project")))
-_UNMET = lifecycle.unmet("waiting")
 _LOCKED = select(tasks).where(tasks.c.id == bindparam("id")).with_for_update()

@@ -6,11 +6,12 @@ from typing import Any
 
 from sqlalchemy import bindparam, func, select
 
-from db import runs
+from db import lifecycle, runs
 from db.engine import Tx
-from db.errors import Invalid
+from db.errors import Invalid, TaskDependencyNotMet
 from db.lifecycle import LONGEST_RETRY_DELAY_SECONDS
 from db.projects import MOST_RETRIES
+from db.statements import Statement
 from db.tables import projects
 from db.tables import runs as run_rows
 from db.validation import whole_number
@@ -37,10 +38,14 @@ def check(options: Mapping[str, Any]) -> None:
 
 
 def agreed(tx: Tx, task_id: str, project_id: str, options: Mapping[str, Any]) -> Terms:
-    """The terms of a task that is executed with these options. Raises `Invalid`."""
+    """The terms of a task that is executed with these options.
+
+    Raises `TaskDependencyNotMet`, `Invalid`.
+    """
+    (known,) = tx.run(_KNOWN, {"task": task_id, "project": project_id})
+    if known.must_wait:
+        raise TaskDependencyNotMet(task_id=task_id, waiting_for=_waiting_for(tx, task_id))
     check(options)
-    known = tx.first(_KNOWN, {"task": task_id, "project": project_id})
-    assert known
     retries = options.get("retry_attempts")
     timeout = options.get("timeout")
     return Terms(
@@ -50,11 +55,20 @@ def agreed(tx: Tx, task_id: str, project_id: str, options: Mapping[str, Any]) ->
     )
 
 
-_KNOWN = select(
-    projects.c.default_retry_attempts.label("retries"),
-    projects.c.default_timeout_seconds.label("timeout"),
-    select(func.max(run_rows.c.number))
-    .where(run_rows.c.task_id == bindparam("task"))
-    .scalar_subquery()
-    .label("last_number"),
-).where(projects.c.id == bindparam("project"))
+def _waiting_for(tx: Tx, task_id: str) -> list[str]:
+    return [row.id for row in tx.run(_UNMET, {"task": task_id})]
+
+
+_unmet = lifecycle.unmet("task")
+_UNMET = Statement(_unmet)
+_KNOWN = Statement(
+    select(
+        projects.c.default_retry_attempts.label("retries"),
+        projects.c.default_timeout_seconds.label("timeout"),
+        select(func.max(run_rows.c.number))
+        .where(run_rows.c.task_id == bindparam("task"))
+        .scalar_subquery()
+        .label("last_number"),
+        _unmet.exists().label("must_wait"),
+    ).where(projects.c.id == bindparam("project"))
+)
