@@ -34,6 +34,8 @@ class PostgresBus(SharedBus):
     async def _carry(self, _hears: asyncio.Event) -> None:
         connection = await asyncpg.connect(self._dsn, **self._connection)
         try:
+            # A hint need not outlive a crash: it is not waited for until it is on disk.
+            await connection.execute("SET synchronous_commit = off")
             while True:
                 for message in await self._messages():
                     await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, message.decode())

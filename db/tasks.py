@@ -166,13 +166,14 @@ def execute(
     `TaskAlreadyRunning`, `TaskDependencyNotMet`.
     """
     actor.must(Permission.EXECUTE)
-    return _enqueue(tx, actor, get(tx, actor, task_id, changing=True), lane, options)
+    task = _found(tx, _TASK_ON_TERMS, actor, task_id, changing=True)
+    return _enqueue(tx, actor, task, lane, options)
 
 
 def retry(tx: Tx, actor: Actor, task_id: str) -> str:
     """Execute a task again that failed or was cancelled; returns the id of its new run."""
     actor.must(Permission.EXECUTE)
-    task = get(tx, actor, task_id, changing=True)
+    task = _found(tx, _TASK_ON_TERMS, actor, task_id, changing=True)
     if lifecycle.active_run(tx, task_id):
         raise TaskAlreadyRunning(task_id=task_id)
     last = lifecycle.last_run(tx, task_id)
@@ -208,7 +209,11 @@ def cancel(tx: Tx, actor: Actor, task_id: str, reason: str | None = None) -> str
 
 def get(tx: Tx, actor: Actor, task_id: str, *, changing: bool = False) -> Row[Any]:
     """The task, if the actor may see it, and change it when that is meant."""
-    found = tx.run(_TASK, {"task": task_id, "actor": actor.id})
+    return _found(tx, _TASK, actor, task_id, changing=changing)
+
+
+def _found(tx: Tx, statement: Statement, actor: Actor, task_id: str, *, changing: bool) -> Row[Any]:
+    found = tx.run(statement, {"task": task_id, "actor": actor.id})
     if not found or not (found[0].project_role or actor.is_admin):
         raise TaskNotFound(task_id=task_id)
     (task,) = found
@@ -218,7 +223,7 @@ def get(tx: Tx, actor: Actor, task_id: str, *, changing: bool = False) -> Row[An
 
 
 def _enqueue(tx: Tx, actor: Actor, task: Row[Any], lane: Lane, options: Mapping[str, Any]) -> str:
-    agreed = terms.agreed(tx, task.id, task.project_id, options)
+    agreed = terms.agreed(tx, task, options)
     command = task._mapping["metadata"].get("command")
     runner = RunnerName(options.get("runner") or ("shell" if command else "claude"))
     if runner is RunnerName.SHELL and not (isinstance(command, str) and command.strip()):
@@ -332,7 +337,7 @@ _PROJECT = Statement(
         _held(_of_project.id).correlate(projects_table).scalar_subquery().label("held"),
     )
 )
-_TASK = Statement(
+_with_project = (
     select(
         tasks,
         # None of a project that has been deleted.
@@ -346,5 +351,7 @@ _TASK = Statement(
     )
     .where(tasks.c.id == bindparam("task"), LISTING.kept)
 )
+_TASK = Statement(_with_project)
+_TASK_ON_TERMS = Statement(_with_project.add_columns(*terms.KNOWN))
 _HELD = Statement(_held(bindparam("project")))
 _LOCKED = select(tasks).where(tasks.c.id == bindparam("id")).with_for_update()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import Row, bindparam, func, select
 
 from db import lifecycle, runs
 from db.engine import Tx
@@ -37,21 +37,20 @@ def check(options: Mapping[str, Any]) -> None:
         raise Invalid("options.retry_delay", longest)
 
 
-def agreed(tx: Tx, task_id: str, project_id: str, options: Mapping[str, Any]) -> Terms:
-    """The terms of a task that is executed with these options.
+def agreed(tx: Tx, task: Row[Any], options: Mapping[str, Any]) -> Terms:
+    """The terms of a task, read with what is `KNOWN`, that is executed with these options.
 
     Raises `TaskDependencyNotMet`, `Invalid`.
     """
-    (known,) = tx.run(_KNOWN, {"task": task_id, "project": project_id})
-    if known.must_wait:
-        raise TaskDependencyNotMet(task_id=task_id, waiting_for=_waiting_for(tx, task_id))
+    if task.must_wait:
+        raise TaskDependencyNotMet(task_id=task.id, waiting_for=_waiting_for(tx, task.id))
     check(options)
     retries = options.get("retry_attempts")
     timeout = options.get("timeout")
     return Terms(
-        number=(known.last_number or 0) + 1,
-        max_attempts=1 + ((known.retries if retries is None else retries) or 0),
-        timeout_seconds=known.timeout if timeout is None else timeout,
+        number=(task.last_number or 0) + 1,
+        max_attempts=1 + ((task.retries if retries is None else retries) or 0),
+        timeout_seconds=task.timeout if timeout is None else timeout,
     )
 
 
@@ -61,14 +60,13 @@ def _waiting_for(tx: Tx, task_id: str) -> list[str]:
 
 _unmet = lifecycle.unmet("task")
 _UNMET = Statement(_unmet)
-_KNOWN = Statement(
-    select(
-        projects.c.default_retry_attempts.label("retries"),
-        projects.c.default_timeout_seconds.label("timeout"),
-        select(func.max(run_rows.c.number))
-        .where(run_rows.c.task_id == bindparam("task"))
-        .scalar_subquery()
-        .label("last_number"),
-        _unmet.exists().label("must_wait"),
-    ).where(projects.c.id == bindparam("project"))
+KNOWN = (
+    projects.c.default_retry_attempts.label("retries"),
+    projects.c.default_timeout_seconds.label("timeout"),
+    select(func.max(run_rows.c.number))
+    .where(run_rows.c.task_id == bindparam("task"))
+    .scalar_subquery()
+    .label("last_number"),
+    _unmet.correlate(None).exists().label("must_wait"),
 )
+"""What the terms of a task depend on, besides: columns to be read with it and its project."""
