@@ -1,6 +1,7 @@
 """Our queue in the benchmark: the real worker, with runs that do nothing in place of processes."""
 
 import asyncio
+import gc
 import random
 import sys
 import tempfile
@@ -39,6 +40,8 @@ async def main(url: str, what: str, jobs: int, concurrency: int) -> dict[str, fl
         NoOp.all_in_hand, NoOp.jobs = asyncio.Event(), jobs
         async with opened(settings) as database:
             actor, task_ids = await database.write(laid_out, jobs)
+            gc.collect()
+            gc.freeze()  # As `serve` does.
             match what:
                 case "drain":
                     return await drained(settings, database, actor, task_ids)

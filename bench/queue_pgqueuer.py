@@ -6,6 +6,7 @@ import random
 import sys
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import asyncpg
 import uvloop
@@ -15,6 +16,8 @@ from pgqueuer.models import Job
 from pgqueuer.queries import Queries
 from pgqueuer.types import QueueExecutionMode
 
+RECORD = Path(__file__).with_name("queue_record.sql").read_text()
+
 
 async def main(url: str, what: str, jobs: int, concurrency: int) -> dict[str, float]:
     mine = AsyncpgDriver(await asyncpg.connect(url))
@@ -23,17 +26,23 @@ async def main(url: str, what: str, jobs: int, concurrency: int) -> dict[str, fl
     if not await queries.has_table("pgqueuer"):
         await queries.install()
     worker = PgQueuer(AsyncpgPoolDriver(pool))
+    if what == "recorded":
+        await pool.execute(RECORD)
     began: dict[int, float] = {}
     done = asyncio.Event()
 
     @worker.entrypoint("noop")
     async def noop(job: Job) -> None:
-        began[int(job.payload or b"0")] = time.perf_counter()
+        number = int(job.payload or b"0")
+        began[number] = time.perf_counter()
+        if what == "recorded":
+            await pool.execute("SELECT began($1)", number)
+            await pool.execute("SELECT ended($1)", number)
         if len(began) == jobs:
             done.set()
 
     options = {"batch_size": min(concurrency, 10), "max_concurrent_tasks": concurrency}
-    if what == "drain":
+    if what != "latency":
         for start in range(0, jobs, 500):
             numbers = range(start, min(start + 500, jobs))
             await queries.enqueue(
@@ -42,6 +51,17 @@ async def main(url: str, what: str, jobs: int, concurrency: int) -> dict[str, fl
         started = time.perf_counter()
         await worker.qm.run(mode=QueueExecutionMode.drain, **options)
         return {"per_second": jobs / (time.perf_counter() - started)}
+    return await latency(worker, queries, jobs, options, began, done)
+
+
+async def latency(
+    worker: PgQueuer,
+    queries: Queries,
+    jobs: int,
+    options: dict[str, int],
+    began: dict[int, float],
+    done: asyncio.Event,
+) -> dict[str, float]:
     running = asyncio.create_task(worker.qm.run(dequeue_timeout=timedelta(seconds=1), **options))
     await asyncio.sleep(1)
     called = {}

@@ -5,9 +5,12 @@ import json
 import random
 import sys
 import time
+from pathlib import Path
 
 import procrastinate
 import uvloop
+
+RECORD = Path(__file__).with_name("queue_record.sql").read_text()
 
 
 async def main(url: str, what: str, jobs: int, concurrency: int) -> dict[str, float]:
@@ -19,13 +22,18 @@ async def main(url: str, what: str, jobs: int, concurrency: int) -> dict[str, fl
     @queue.task(name="noop")
     async def noop(number: int) -> None:
         began[number] = time.perf_counter()
+        if what == "recorded":
+            await connector.execute_query_async("SELECT began(%(number)s)", number=number)
+            await connector.execute_query_async("SELECT ended(%(number)s)", number=number)
         if len(began) == jobs:
             done.set()
 
     async with queue.open_async():
         if not await queue.check_connection_async():
             await queue.schema_manager.apply_schema_async()
-        if what == "drain":
+        if what == "recorded":
+            await connector.execute_query_async(RECORD)
+        if what != "latency":
             await noop.batch_defer_async(*({"number": number} for number in range(jobs)))
             started = time.perf_counter()
             await queue.run_worker_async(
