@@ -20,8 +20,8 @@ def add(
 ) -> Writing[None]:
     """Write a new task, the words and the tags by which it is found, and what is told of it."""
     values = {
-        **_named(tasks, {**ABSENT, **task}),
-        **_named(log, events.row_of(at, fact)),
+        **named(tasks, {**ABSENT, **task}),
+        **named(log, events.row_of(at, fact)),
         "documents_id": task["id"],
         "documents_words": document,
         "tasks_tag_array": task["tags"],
@@ -36,7 +36,8 @@ def add(
     events.hint(at, fact)
 
 
-def _named(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
+def named(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row's values by names that several tables' can't share."""
     return {f"{table.name}_{column}": value for column, value in row.items()}
 
 
@@ -51,7 +52,7 @@ _into_tasks = _insert(
     "created_at", "updated_at",
 )  # fmt: skip
 _into_documents = _insert(documents, "id", "words")
-_into_events = _insert(
+INTO_EVENTS = _insert(
     log, "id", "kind", "at", "actor_id", "project_id", "task_id", "run_id", "session_id", "data"
 ).values(tx=events.current_tx())
 _its_tags = select(
@@ -60,10 +61,10 @@ _its_tags = select(
 )
 _into_tags = insert(task_tags).from_select(["task_id", "tag"], _its_tags)
 
-_TASK, _DOCUMENT, _EVENT = map(Statement, (_into_tasks, _into_documents, _into_events))
+_TASK, _DOCUMENT, _EVENT = map(Statement, (_into_tasks, _into_documents, INTO_EVENTS))
 _TAG = Statement(_insert(task_tags, "task_id", "tag"))
 _AT_ONCE = Statement(
-    _into_events.add_cte(
+    INTO_EVENTS.add_cte(
         _into_tasks.cte("task"), _into_documents.cte("document"), _into_tags.cte("tags")
     )
 )

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from db import projects
 from db.actors import Actor
 from db.clock import from_now
-from db.engine import Tx
+from db.engine import Moment, Tx
 from db.errors import QueueFull, ResourceNotFound, TaskAlreadyRunning
 from db.ids import new_id
 from db.listing import Filter, Listing, seconds_between, sifted
@@ -75,8 +75,22 @@ def is_newest() -> ColumnElement[bool]:
     return runs.c.number == newest.correlate(runs).scalar_subquery()
 
 
-def enqueue(
-    tx: Tx,
+def enqueue(tx: Tx, actor: Actor, **given: Any) -> str:
+    """Put a run into its lane; returns its id. Raises `TaskAlreadyRunning` for a second active one.
+
+    What is given is as `row_of` has it.
+    """
+    run = row_of(tx, actor, **given)
+    try:
+        tx.run(_INSERT, run)
+    except IntegrityError:
+        raise TaskAlreadyRunning(task_id=run["task_id"]) from None
+    tx.hint("runs")
+    return str(run["id"])
+
+
+def row_of(
+    at: Moment,
     actor: Actor,
     *,
     command: str | None,
@@ -92,16 +106,15 @@ def enqueue(
     number: int = 1,
     options: Mapping[str, Any] | None = None,
     agent_session_id: str | None = None,
-) -> str:
-    """Put a run into its lane; returns its id. Raises `TaskAlreadyRunning` for a second active one.
+) -> dict[str, Any]:
+    """The columns of a run that is to be queued, but for those that the database sets.
 
     `rank` is when the run's turn would come without others: the time it was enqueued, less the
     head start of its lane and priority. The smallest rank is served first, so a run that has waited
     longer than a head start overtakes, and no order ever shifts while runs wait.
     """
-    run_id = new_id()
-    values = {
-        "id": run_id,
+    return {
+        "id": new_id(),
         "task_id": task_id,
         "project_id": project_id,
         "user_id": actor.id,
@@ -115,22 +128,16 @@ def enqueue(
         "timeout_seconds": timeout_seconds,
         "lane": lane,
         "priority": priority,
-        "rank": rank_of(tx.now, lane, priority),
+        "rank": rank_of(at.now, lane, priority),
         "status": RunStatus.QUEUED,
         "number": number,
         "attempt": 0,
         "max_attempts": max_attempts,
         "fence": 0,
-        "enqueued_at": tx.now,
+        "enqueued_at": at.now,
         "last_seq": 0,
         "total_bytes": 0,
     }
-    try:
-        tx.run(_INSERT, values)
-    except IntegrityError:
-        raise TaskAlreadyRunning(task_id=task_id) from None
-    tx.hint("runs")
-    return run_id
 
 
 @dataclass(frozen=True)
@@ -221,9 +228,10 @@ _GIVEN = (
     *("lane", "priority", "rank", "status", "number", "attempt", "max_attempts", "fence"),
     *("enqueued_at", "last_seq", "total_bytes"),
 )
-_INSERT = Statement(
+INSERT = (
     insert(runs)
     .values({name: bindparam(name, type_=runs.c[name].type) for name in _GIVEN})
     .values(due_at=from_now(0))
     .inline()
 )
+_INSERT = Statement(INSERT)

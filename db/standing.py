@@ -7,16 +7,27 @@ from sqlalchemy import Row, select
 
 from db import batches, events
 from db.actors import Actor
-from db.engine import Tx
+from db.engine import Moment, Tx
+from db.events import Fact
 from db.tables import tasks
 from db.types import Lane, TaskStatus
 
 
-def record_queued(tx: Tx, actor: Actor, task: Row[Any], run_id: str, lane: Lane) -> None:
-    """A task whose run is queued is pending."""
+def queued(
+    at: Moment, actor: Actor, task: Row[Any], run_id: str, lane: Lane
+) -> tuple[dict[str, Any], Fact]:
+    """What a task is whose run is queued, which is pending, and what is told of it."""
     waiting = {"status": TaskStatus.PENDING, "progress_percentage": 0}
     values = waiting | {"started_at": None, "completed_at": None}
-    _set_task(tx, "task.queued", actor, task, run_id, values, lane=lane)
+    fact = Fact(
+        kind="task.queued",
+        actor=actor,
+        project_id=task.project_id,
+        task_id=task.id,
+        run_id=run_id,
+        data=news(task._asdict(), values, {"lane": lane}),
+    )
+    return {"id": task.id, **values, "updated_at": at.now}, fact
 
 
 def record_cancelled(tx: Tx, actor: Actor, task: Row[Any], reason: str | None) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import (
     update,
 )
 
-from db import adding, agents, events, lifecycle, projects, runs, search, standing, terms
+from db import adding, agents, events, lifecycle, projects, queueing, runs, search, standing, terms
 from db.actors import Actor
 from db.engine import Moment, Tx
 from db.errors import (
@@ -229,7 +229,7 @@ def _enqueue(tx: Tx, actor: Actor, task: Row[Any], lane: Lane, options: Mapping[
     if runner is RunnerName.SHELL and not (isinstance(command, str) and command.strip()):
         raise Invalid("metadata.command", "The shell runner needs a command")
     session = agents.session_for(tx, task, options) if runner is RunnerName.CLAUDE else None
-    run_id = runs.enqueue(
+    run = runs.row_of(
         tx,
         actor,
         command=command if runner is RunnerName.SHELL else None,
@@ -244,8 +244,8 @@ def _enqueue(tx: Tx, actor: Actor, task: Row[Any], lane: Lane, options: Mapping[
         options=options,
         agent_session_id=session,
     )
-    standing.record_queued(tx, actor, task, run_id, lane)
-    return run_id
+    queueing.add(tx, run, *standing.queued(tx, actor, task, run["id"], lane))
+    return str(run["id"])
 
 
 def check_room(project: Any, held: int, more: int = 1) -> Writing[None]:
