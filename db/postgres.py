@@ -1,6 +1,7 @@
 """PostgreSQL by asyncpg."""
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -186,13 +187,26 @@ async def _committed(connection: AsyncConnection, unit: Callable[[Tx], T]) -> tu
         return unit(tx), tx.topics
 
     try:
-        async with driver.transaction():
-            return await connection.run_sync(run)
+        return await _in_transaction(driver, lambda: connection.run_sync(run))
     except BaseException as error:
         # Lost, or left at who knows what: nobody shall get it again.
         if driver.is_closed() or isinstance(error, asyncio.CancelledError):
             await connection.invalidate()
         raise
+
+
+async def _in_transaction(driver: Any, work: Callable[[], Awaitable[T]]) -> T:
+    """Do the work in a transaction; raises what it raises, whatever else then fails."""
+    transaction = driver.transaction()
+    await transaction.start()
+    try:
+        result = await work()
+    except Exception:
+        with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            await transaction.rollback()
+        raise
+    await transaction.commit()
+    return result
 
 
 def _may_succeed_again(error: Exception) -> bool:

@@ -3,17 +3,18 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, event, insert, make_url, select, text, update
+from sqlalchemy import Connection, Engine, event, func, insert, make_url, select, text, update
 
 from db.bus import Bus
 from db.engine import Database, Tx
 from db.errors import DatabaseUnavailable
 from db.postgres import PostgresDatabase
 from db.sqlite import SqliteDatabase
+from db.statements import Statement
 from db.tables import lanes
 
 UNITS = 20
@@ -170,6 +171,36 @@ async def test_a_unit_that_could_not_be_serialised_is_tried_again(postgres_url: 
 
     assert "try 3" == result
     assert {"try 3"} == found
+
+
+async def test_a_unit_that_is_cancelled_leaves_nothing_and_spoils_no_connection(
+    postgres_url: str,
+) -> None:
+    def linger(tx: Tx, begun: asyncio.Event, sleep: Callable[[Tx], object]) -> None:
+        add(tx, "lingering")
+        begun.set()
+        sleep(tx)
+
+    ways: list[Callable[[Tx], object]] = [
+        lambda tx: tx.execute(select(func.pg_sleep(60))),
+        lambda tx: tx.run(Statement(select(func.pg_sleep(60)))),
+    ]
+    database = PostgresDatabase(postgres_url, Bus(), pool_size=1)
+    await database.open()
+    try:
+        for number, sleep in enumerate(ways):
+            begun = asyncio.Event()
+            writing = asyncio.create_task(database.write(linger, begun, sleep))
+            await begun.wait()
+            writing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await writing
+            await database.write(add, f"{number}")
+        found = await added(database)
+    finally:
+        await database.close()
+
+    assert {"0", "1"} == found
 
 
 async def test_two_units_that_change_the_same_row_do_so_one_after_the_other(
