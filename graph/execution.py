@@ -171,17 +171,7 @@ class Executor:
         self, prepared: Prepared, variables: dict[str, Any], context: Any
     ) -> Answer:
         """Carry out a query or a mutation through graphql-core and the resolvers."""
-        result = execute(
-            self.schema,
-            prepared.document,
-            context_value=context,
-            variable_values=variables,
-            operation_name=prepared.name,
-            executor_class=self._executor_class,
-            operation_extensions={},
-        )
-        if isinstance(result, Awaitable):
-            result = await result
+        result = await self._done(execute, prepared, variables, context)
         return answer_of(result, context.request_id)
 
     async def subscribe(
@@ -193,17 +183,7 @@ class Executor:
         except Problem as problem:
             yield Answer(None, [problem_shown(problem, context.request_id)])
             return
-        results = subscribe(
-            self.schema,
-            prepared.document,
-            context_value=context,
-            variable_values=variables,
-            operation_name=prepared.name,
-            executor_class=self._executor_class,
-            operation_extensions={},
-        )
-        if isinstance(results, Awaitable):
-            results = await results
+        results = await self._done(subscribe, prepared, variables, context)
         if isinstance(results, ExecutionResult):
             yield answer_of(results, context.request_id)
             return
@@ -217,6 +197,25 @@ class Executor:
             except Exception:
                 log.exception("a subscription failed", request_id=context.request_id)
                 yield Answer(None, [accident_shown(context.request_id)])
+
+    async def _done(
+        self,
+        do: Callable[..., Any],
+        prepared: Prepared,
+        variables: dict[str, Any],
+        context: Any,
+    ) -> Any:
+        """What graphql-core makes of it."""
+        found = do(
+            self.schema,
+            prepared.document,
+            context_value=context,
+            variable_values=variables,
+            operation_name=prepared.name,
+            executor_class=self._executor_class,
+            operation_extensions={},
+        )
+        return await found if isinstance(found, Awaitable) else found
 
     def _planned(self, prepared: Prepared) -> Plan | None:
         if self._dialect is None or prepared.type is OperationType.SUBSCRIPTION:
