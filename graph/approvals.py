@@ -12,10 +12,10 @@ from db.types import ApprovalStatus, Permission
 from graph import reading, stream
 from graph.context import Info
 from graph.nouns import column, noun, to_one
-from graph.pages import Connection, Lists, SortOrder
+from graph.pages import Lists
 from graph.people import User
 from graph.permissions import can
-from graph.roots import changes, got, listed
+from graph.roots import changes, connection, got
 from graph.scalars import DateTime, Json
 from graph.types import Project, Run, Task
 
@@ -45,9 +45,6 @@ class Approval:
     reason: str | None = column(table.c.reason, "Why; the agent is told when it is denied.")
 
 
-LISTS = Lists("Approval", approvals.LISTING)
-
-
 @strawberry.enum(description="How a permission request is answered.")
 class Decision(StrEnum):
     ALLOW = "allow"
@@ -60,6 +57,9 @@ class ApprovalFilter:
     project_id: strawberry.ID | None = None
     task_id: strawberry.ID | None = None
     run_id: strawberry.ID | None = None
+
+
+LISTS = Lists(Approval, approvals.LISTING, ApprovalFilter)
 
 
 @strawberry.type(description="A permission was asked for, or the request was answered.")
@@ -89,24 +89,9 @@ class ApprovalQuery:
         found: Approval = await reading.get(info.context, "Approval", approvals.LISTING, id)
         return found
 
-    @strawberry.field(
-        permission_classes=can(Permission.READ),
-        description="Permission requests, newest first, by cursor.",
-        metadata=listed(LISTS),
+    approvals = connection(
+        LISTS, can(Permission.READ), "Permission requests, newest first, by cursor."
     )
-    async def approvals(
-        self,
-        info: Info,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
-        filter: ApprovalFilter | None = None,
-        order: SortOrder = SortOrder.DESC,
-    ) -> Connection[Approval]:
-        return await LISTS.connection(
-            info, first=first, after=after, last=last, before=before, filter=filter, order=order
-        )
 
 
 @strawberry.type

@@ -12,7 +12,7 @@ from graph.pages import DEFAULT_ITEMS, Lists, Slice
 from graph.permissions import can
 from graph.types import Run
 
-HISTORY = Lists("Run", commands.LISTING)
+HISTORY = Lists(Run, commands.LISTING)
 LONGEST_CHECKED = 10_000
 LONGEST_WORD = 1000
 MOST_SUGGESTIONS = 50

@@ -137,10 +137,17 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True)
 class Lists:
-    """The lists of one noun, as the graph shows them."""
+    """The lists of one noun, as the graph shows them.
 
-    noun: str
+    Its `filter` and `sort` are the GraphQL types of these arguments; the usual `sort` is the
+    listing's default order.
+    """
+
+    noun: type
     listing: Listing
+    filter: type | None = None
+    sort: type[StrEnum] | None = None
+    order: SortOrder = SortOrder.DESC
 
     async def connection(self, info: Info, **arguments: Any) -> Any:
         """A part of the list after, or before, a cursor. Raises `Invalid`, `InvalidFormat`."""
@@ -229,7 +236,7 @@ class Lists:
         return Order(str(by), arguments["order"] is SortOrder.DESC)
 
     def _selected(self, statement: Select[Any]) -> Select[Any]:
-        return statement.with_only_columns(*NOUNS[self.noun].select().selected_columns)
+        return statement.with_only_columns(*NOUNS[self.noun.__name__].select().selected_columns)
 
     def _counter(self, info: Info, asked: Asked) -> Callable[[], Awaitable[int]]:
         counted: list[int] = []

@@ -11,14 +11,12 @@ from db.types import Permission, ProjectStatus
 from graph import reading, stream
 from graph.context import Info
 from graph.inputs import changes_of, values_of
-from graph.pages import DEFAULT_ITEMS, Connection, Here, Lists, Page, SortOrder
+from graph.pages import Lists
 from graph.permissions import can
-from graph.roots import changes, got, listed
+from graph.roots import changes, connection, got, page
 from graph.scalars import DateTime, Json
 from graph.types import Project
 from graph.updates import ProjectNews, TaskNews, printed, task_news
-
-LISTS = Lists("Project", projects.LISTING)
 
 
 @strawberry.enum(description="What a list of projects may be sorted by.")
@@ -38,6 +36,9 @@ class ProjectFilter:
     )
     created_after: DateTime | None = None
     created_before: DateTime | None = None
+
+
+LISTS = Lists(Project, projects.LISTING, ProjectFilter, ProjectSort)
 
 
 @strawberry.input(description="What a project may take.")
@@ -93,57 +94,9 @@ class ProjectQuery:
     async def project(self, info: Info, id: strawberry.ID) -> Project | None:
         return await _project(info, id)
 
-    @strawberry.field(
-        permission_classes=can(Permission.READ),
-        description="Projects, newest first, by cursor.",
-        metadata=listed(LISTS),
-    )
-    async def projects(
-        self,
-        info: Info,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
-        filter: ProjectFilter | None = None,
-        sort: ProjectSort = ProjectSort.CREATED_AT,
-        order: SortOrder = SortOrder.DESC,
-    ) -> Connection[Project]:
-        return await LISTS.connection(
-            info,
-            first=first,
-            after=after,
-            last=last,
-            before=before,
-            filter=filter,
-            sort=sort,
-            order=order,
-        )
+    projects = connection(LISTS, can(Permission.READ), "Projects, newest first, by cursor.")
 
-    @strawberry.field(
-        permission_classes=can(Permission.READ),
-        description="Projects, newest first, by page.",
-        metadata=listed(LISTS, is_page=True),
-    )
-    async def project_page(
-        self,
-        info: Info,
-        filter: ProjectFilter | None = None,
-        sort: ProjectSort = ProjectSort.CREATED_AT,
-        order: SortOrder = SortOrder.DESC,
-        page: int = 1,
-        page_size: int = DEFAULT_ITEMS,
-        here: Here = "",
-    ) -> Page[Project]:
-        return await LISTS.page(
-            info,
-            filter=filter,
-            sort=sort,
-            order=order,
-            page=page,
-            page_size=page_size,
-            here=here,
-        )
+    project_page = page(LISTS, can(Permission.READ), "Projects, newest first, by page.")
 
 
 @strawberry.type

@@ -129,7 +129,7 @@ class _Form:
         self._lists: Lists = source.lists
         self._order = order
         self._is_page = source.is_page
-        self._noun = NOUNS[self._lists.noun]
+        self._noun = NOUNS[self._lists.noun.__name__]
         self._dialect = dialect
         self._level = Level(self._noun, self._noun.select(), dialect, leaves)
         self._is_counted = False

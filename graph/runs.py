@@ -12,14 +12,13 @@ from db.types import Lane, Permission, RunStatus
 from graph import reading, stream
 from graph.context import Info
 from graph.inputs import values_of
-from graph.pages import Connection, Lists, SortOrder
+from graph.pages import Lists
 from graph.permissions import can
-from graph.roots import changes, got, listed
+from graph.roots import changes, connection, got
 from graph.scalars import DateTime, Json
 from graph.types import Run, Task
 from graph.updates import OutputNews, finished, printed
 
-LISTS = Lists("Run", runs.LISTING)
 _SEQ = re.compile(r"\d{1,9}", re.ASCII)
 WAIT_FOR_START_SECONDS = 2.0
 
@@ -33,6 +32,9 @@ class RunFilter:
     commands_only: bool | None = strawberry.field(
         default=None, description="Only commands of their own, or only executions of tasks."
     )
+
+
+LISTS = Lists(Run, runs.LISTING, RunFilter)
 
 
 @strawberry.input(description="A command for the shell.")
@@ -106,24 +108,7 @@ class RunQuery:
     async def run(self, info: Info, id: strawberry.ID) -> Run | None:
         return await _run(info, id)
 
-    @strawberry.field(
-        permission_classes=can(Permission.READ),
-        description="Runs, newest first, by cursor.",
-        metadata=listed(LISTS),
-    )
-    async def runs(
-        self,
-        info: Info,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
-        filter: RunFilter | None = None,
-        order: SortOrder = SortOrder.DESC,
-    ) -> Connection[Run]:
-        return await LISTS.connection(
-            info, first=first, after=after, last=last, before=before, filter=filter, order=order
-        )
+    runs = connection(LISTS, can(Permission.READ), "Runs, newest first, by cursor.")
 
 
 @strawberry.type

@@ -11,10 +11,10 @@ from graph import reading
 from graph.context import Info
 from graph.inputs import changes_of, values_of
 from graph.nouns import column, computed, noun, to_one
-from graph.pages import Connection, Lists, SortOrder
+from graph.pages import Lists
 from graph.people import User
 from graph.permissions import can
-from graph.roots import changes, got, listed
+from graph.roots import changes, connection, got
 from graph.scalars import DateTime, Json
 from graph.tasks import ExecuteOptions
 from graph.types import Project, Task
@@ -51,13 +51,13 @@ class Schedule:
     updated_at: DateTime = column(table.c.updated_at, "When it last changed.")
 
 
-LISTS = Lists("Schedule", schedules.LISTING)
-
-
 @strawberry.input(description="Which schedules a list shows.")
 class ScheduleFilter:
     project_id: strawberry.ID | None = None
     task_id: strawberry.ID | None = None
+
+
+LISTS = Lists(Schedule, schedules.LISTING, ScheduleFilter)
 
 
 @strawberry.input(description="A new schedule.")
@@ -98,24 +98,7 @@ class ScheduleQuery:
     async def schedule(self, info: Info, id: strawberry.ID) -> Schedule | None:
         return await reading.get(info.context, "Schedule", schedules.LISTING, id)
 
-    @strawberry.field(
-        permission_classes=can(Permission.READ),
-        description="Schedules, newest first, by cursor.",
-        metadata=listed(LISTS),
-    )
-    async def schedules(
-        self,
-        info: Info,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
-        filter: ScheduleFilter | None = None,
-        order: SortOrder = SortOrder.DESC,
-    ) -> Connection[Schedule]:
-        return await LISTS.connection(
-            info, first=first, after=after, last=last, before=before, filter=filter, order=order
-        )
+    schedules = connection(LISTS, can(Permission.READ), "Schedules, newest first, by cursor.")
 
 
 @strawberry.type

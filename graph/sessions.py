@@ -11,13 +11,11 @@ from db.types import Permission, SessionStatus
 from graph import reading
 from graph.context import Info
 from graph.inputs import values_of
-from graph.pages import Connection, Lists, SortOrder
+from graph.pages import Lists
 from graph.permissions import can
-from graph.roots import changes, got, listed
+from graph.roots import changes, connection, got
 from graph.scalars import DateTime, Json
 from graph.types import Session
-
-LISTS = Lists("Session", sessions.LISTING)
 
 
 @strawberry.enum(description="What a list of sessions may be sorted by.")
@@ -30,6 +28,9 @@ class SessionSort(StrEnum):
 class SessionFilter:
     status: list[SessionStatus] | None = None
     project_id: strawberry.ID | None = None
+
+
+LISTS = Lists(Session, sessions.LISTING, SessionFilter, SessionSort)
 
 
 @strawberry.input(description="A new session.")
@@ -98,32 +99,9 @@ class SessionQuery:
     async def session(self, info: Info, id: strawberry.ID) -> Session | None:
         return await _session(info, id)
 
-    @strawberry.field(
-        permission_classes=can(Permission.READ),
-        description="Your own sessions, newest first, by cursor.",
-        metadata=listed(LISTS),
+    sessions = connection(
+        LISTS, can(Permission.READ), "Your own sessions, newest first, by cursor."
     )
-    async def sessions(
-        self,
-        info: Info,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
-        filter: SessionFilter | None = None,
-        sort: SessionSort = SessionSort.CREATED_AT,
-        order: SortOrder = SortOrder.DESC,
-    ) -> Connection[Session]:
-        return await LISTS.connection(
-            info,
-            first=first,
-            after=after,
-            last=last,
-            before=before,
-            filter=filter,
-            sort=sort,
-            order=order,
-        )
 
 
 @strawberry.type

@@ -11,14 +11,12 @@ from db.types import Lane, Permission, RunnerName, TaskStatus
 from graph import reading, stream
 from graph.context import Info
 from graph.inputs import changes_of, values_of
-from graph.pages import DEFAULT_ITEMS, Connection, Here, Lists, Page, SortOrder
+from graph.pages import Lists
 from graph.permissions import can
-from graph.roots import changes, got, listed
+from graph.roots import changes, connection, got, page
 from graph.runs import Execution, executed
 from graph.scalars import DateTime, Duration, Json
 from graph.types import Task
-
-LISTS = Lists("Task", tasks.LISTING)
 
 
 @strawberry.enum(description="What a list of tasks may be sorted by.")
@@ -50,6 +48,9 @@ class TaskFilter:
     created_before: DateTime | None = strawberry.field(
         default=None, description="Created earlier than that."
     )
+
+
+LISTS = Lists(Task, tasks.LISTING, TaskFilter, TaskSort)
 
 
 @strawberry.input(description="A new task.")
@@ -148,57 +149,9 @@ class TaskQuery:
     async def task(self, info: Info, id: strawberry.ID) -> Task | None:
         return await _task(info, id)
 
-    @strawberry.field(
-        permission_classes=can(Permission.READ),
-        description="Tasks, newest first, by cursor.",
-        metadata=listed(LISTS),
-    )
-    async def tasks(
-        self,
-        info: Info,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
-        filter: TaskFilter | None = None,
-        sort: TaskSort = TaskSort.CREATED_AT,
-        order: SortOrder = SortOrder.DESC,
-    ) -> Connection[Task]:
-        return await LISTS.connection(
-            info,
-            first=first,
-            after=after,
-            last=last,
-            before=before,
-            filter=filter,
-            sort=sort,
-            order=order,
-        )
+    tasks = connection(LISTS, can(Permission.READ), "Tasks, newest first, by cursor.")
 
-    @strawberry.field(
-        permission_classes=can(Permission.READ),
-        description="Tasks, newest first, by page.",
-        metadata=listed(LISTS, is_page=True),
-    )
-    async def task_page(
-        self,
-        info: Info,
-        filter: TaskFilter | None = None,
-        sort: TaskSort = TaskSort.CREATED_AT,
-        order: SortOrder = SortOrder.DESC,
-        page: int = 1,
-        page_size: int = DEFAULT_ITEMS,
-        here: Here = "",
-    ) -> Page[Task]:
-        return await LISTS.page(
-            info,
-            filter=filter,
-            sort=sort,
-            order=order,
-            page=page,
-            page_size=page_size,
-            here=here,
-        )
+    task_page = page(LISTS, can(Permission.READ), "Tasks, newest first, by page.")
 
 
 @strawberry.type

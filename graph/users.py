@@ -13,14 +13,12 @@ from graph.auth import Grant
 from graph.context import Info
 from graph.inputs import changes_of
 from graph.nouns import NOUNS
-from graph.pages import Connection, Lists, SortOrder
+from graph.pages import Lists, SortOrder
 from graph.people import Account, User
 from graph.permissions import can
-from graph.roots import changes, listed
+from graph.roots import changes, connection
 from graph.scalars import Json
 
-PEOPLE = Lists("User", users.PEOPLE)
-ACCOUNTS = Lists("Account", users.ACCOUNTS)
 SHORTEST_PASSWORD = 8
 LONGEST_PASSWORD = 1000
 TOKEN_TYPE = "bearer"  # noqa: S105 - the scheme, not a secret
@@ -69,6 +67,10 @@ class AccountFilter(UserFilter):
     is_disabled: bool | None = None
 
 
+PEOPLE = Lists(User, users.PEOPLE, UserFilter, UserSort, SortOrder.ASC)
+ACCOUNTS = Lists(Account, users.ACCOUNTS, AccountFilter, UserSort, SortOrder.ASC)
+
+
 @strawberry.type(description="An access token.")
 class Login:
     access_token: str = strawberry.field(description="For `Authorization: Bearer …`.")
@@ -87,59 +89,11 @@ class UserQuery:
     async def viewer(self, info: Info) -> Account:
         return await _account(info, info.context.signed_in.id)
 
-    @strawberry.field(
-        permission_classes=can(Permission.READ),
-        description="Everyone who works here, by name.",
-        metadata=listed(PEOPLE),
-    )
-    async def users(
-        self,
-        info: Info,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
-        filter: UserFilter | None = None,
-        sort: UserSort = UserSort.USERNAME,
-        order: SortOrder = SortOrder.ASC,
-    ) -> Connection[User]:
-        return await PEOPLE.connection(
-            info,
-            first=first,
-            after=after,
-            last=last,
-            before=before,
-            filter=filter,
-            sort=sort,
-            order=order,
-        )
+    users = connection(PEOPLE, can(Permission.READ), "Everyone who works here, by name.")
 
-    @strawberry.field(
-        permission_classes=can(Permission.ADMINISTER),
-        description="All accounts, also disabled ones, by name.",
-        metadata=listed(ACCOUNTS),
+    accounts = connection(
+        ACCOUNTS, can(Permission.ADMINISTER), "All accounts, also disabled ones, by name."
     )
-    async def accounts(
-        self,
-        info: Info,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
-        filter: AccountFilter | None = None,
-        sort: UserSort = UserSort.USERNAME,
-        order: SortOrder = SortOrder.ASC,
-    ) -> Connection[Account]:
-        return await ACCOUNTS.connection(
-            info,
-            first=first,
-            after=after,
-            last=last,
-            before=before,
-            filter=filter,
-            sort=sort,
-            order=order,
-        )
 
 
 @strawberry.type

@@ -13,10 +13,10 @@ from graph import reading
 from graph.context import Info
 from graph.inputs import changes_of, values_of
 from graph.nouns import NOUNS, column, computed, noun, to_many, to_one
-from graph.pages import Connection, Lists, SortOrder
+from graph.pages import Lists
 from graph.people import User
 from graph.permissions import can
-from graph.roots import changes, got, listed
+from graph.roots import changes, connection, got
 from graph.scalars import DateTime, Json
 from graph.types import Project
 
@@ -75,10 +75,6 @@ class Webhook:
     )
 
 
-LISTS = Lists("Webhook", webhooks.LISTING)
-DELIVERIES = Lists("Delivery", deliveries.LISTING)
-
-
 @strawberry.input(description="Which webhooks a list shows.")
 class WebhookFilter:
     project_id: strawberry.ID | None = None
@@ -90,6 +86,10 @@ class DeliveryFilter:
     webhook_id: strawberry.ID | None = None
     status: list[DeliveryStatus] | None = None
     event: str | None = None
+
+
+LISTS = Lists(Webhook, webhooks.LISTING, WebhookFilter)
+DELIVERIES = Lists(Delivery, deliveries.LISTING, DeliveryFilter)
 
 
 @strawberry.input(description="A new webhook.")
@@ -138,43 +138,15 @@ class WebhookQuery:
     async def webhook(self, info: Info, id: strawberry.ID) -> Webhook | None:
         return await reading.get(info.context, "Webhook", webhooks.LISTING, id)
 
-    @strawberry.field(
-        permission_classes=can(Permission.READ),
-        description="Webhooks of the projects that you own, newest first, by cursor.",
-        metadata=listed(LISTS),
+    webhooks = connection(
+        LISTS,
+        can(Permission.READ),
+        "Webhooks of the projects that you own, newest first, by cursor.",
     )
-    async def webhooks(
-        self,
-        info: Info,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
-        filter: WebhookFilter | None = None,
-        order: SortOrder = SortOrder.DESC,
-    ) -> Connection[Webhook]:
-        return await LISTS.connection(
-            info, first=first, after=after, last=last, before=before, filter=filter, order=order
-        )
 
-    @strawberry.field(
-        permission_classes=can(Permission.READ),
-        description="What webhooks were sent, newest first, by cursor.",
-        metadata=listed(DELIVERIES),
+    webhook_deliveries = connection(
+        DELIVERIES, can(Permission.READ), "What webhooks were sent, newest first, by cursor."
     )
-    async def webhook_deliveries(
-        self,
-        info: Info,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
-        filter: DeliveryFilter | None = None,
-        order: SortOrder = SortOrder.DESC,
-    ) -> Connection[Delivery]:
-        return await DELIVERIES.connection(
-            info, first=first, after=after, last=last, before=before, filter=filter, order=order
-        )
 
 
 @strawberry.type
