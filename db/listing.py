@@ -220,7 +220,7 @@ class Texts(TypeDecorator[list[str]]):
         return dialect.type_descriptor(Text())
 
     def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> Any:
-        texts = [str(text) for text in value or ()]
+        texts = list(map(str, value or ()))
         return texts if dialect.name == "postgresql" else orjson.dumps(texts).decode()
 
 

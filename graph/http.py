@@ -60,8 +60,9 @@ class Request:
     @property
     def target(self) -> str:
         """The path and the query as they were asked for."""
-        path, query = quote(self.scope["path"]), self.scope["query_string"].decode("latin-1")
-        return f"{path}?{query}" if query else path
+        path = self.scope.get("raw_path") or quote(self.scope["path"]).encode()
+        query = self.scope["query_string"]
+        return (path + b"?" + query if query else path).decode("latin-1")
 
     async def body(self) -> bytes:
         """All of the body. Raises `BodyTooLarge`, `ClientLeft`."""

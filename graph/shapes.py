@@ -258,10 +258,11 @@ class _Related:
     def read(self, columns: Sequence[Values]) -> Any:
         """For each row of the level its objects, or its only one."""
         owners = columns[self._by] if columns else ()
-        ids = list(dict.fromkeys(owner for owner in owners if owner is not None))
+        ids = dict.fromkeys(owners)
+        ids.pop(None, None)
         found: dict[Any, list[Any]] = defaultdict(list)
         if ids:
-            rows = yield self._compiled.fetch({"ids": ids})
+            rows = yield self._compiled.fetch({"ids": list(ids)})
             cells = yield from self._level.fill(rows)
             shown = self._shape.build(cells)
             for owner, one in zip(cells.columns[self._key] if rows else (), shown, strict=True):
