@@ -229,8 +229,8 @@ def allowed(project: Any, actor: Actor, project_id: str, *, changing: bool) -> A
     """What was found of a project, if the actor may see it, and change it when that is meant."""
     if not project or not (project.role or actor.is_admin):
         raise ProjectNotFound(project_id=project_id)
-    if changing and project.role == MemberRole.VIEWER and not actor.is_admin:
-        raise ProjectAccessDenied(project_id=project_id, role=project.role)
+    if changing:
+        _check_role(actor, project_id, project.role)
     return project
 
 
@@ -248,16 +248,13 @@ def check_change(actor: Actor, project_id: str, status: str | None, role: str | 
     """
     if status is None:
         raise ProjectNotFound(project_id=project_id)
-    if role == MemberRole.VIEWER and not actor.is_admin:
-        raise ProjectAccessDenied(project_id=project_id, role=role)
-    if status == ProjectStatus.ARCHIVED:
-        raise ProjectArchived(project_id=project_id)
+    _check_role(actor, project_id, role)
+    _check_status(project_id, status)
 
 
 def check_active(project: Row[Any]) -> None:
     """Raises `ProjectArchived` when the project is read-only."""
-    if project.status == ProjectStatus.ARCHIVED:
-        raise ProjectArchived(project_id=project.id)
+    _check_status(project.id, project.status)
 
 
 def lock(tx: Tx, project_id: str) -> None:
@@ -276,6 +273,16 @@ def add_member(tx: Tx, project_id: str, user_id: str, role: MemberRole) -> None:
         insert(members),
         {"project_id": project_id, "user_id": user_id, "role": role, "created_at": tx.now},
     )
+
+
+def _check_role(actor: Actor, project_id: str, role: str | None) -> None:
+    if role == MemberRole.VIEWER and not actor.is_admin:
+        raise ProjectAccessDenied(project_id=project_id, role=role)
+
+
+def _check_status(project_id: str, status: str) -> None:
+    if status == ProjectStatus.ARCHIVED:
+        raise ProjectArchived(project_id=project_id)
 
 
 def _stays_archived(project: Row[Any], changes: Mapping[str, Any]) -> bool:

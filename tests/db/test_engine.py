@@ -144,6 +144,44 @@ async def test_units_that_wait_together_share_one_commit(sqlite_url: str) -> Non
     assert 2 == len(commits)
 
 
+async def test_units_whose_transaction_is_lost_are_not_said_to_be_committed(
+    sqlite_url: str,
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def block(tx: Tx) -> None:
+        begun.set()
+        go_on.wait()
+
+    def lose_all(tx: Tx) -> None:
+        # As SQLite does by itself when the disk is full, or cannot be read.
+        driver = tx.connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        driver.execute("ROLLBACK")
+        raise sqlite3.OperationalError("database or disk is full")
+
+    database = SqliteDatabase(Path(make_url(sqlite_url).database or ""), Bus())
+    await database.open()
+    try:
+        blocking = asyncio.create_task(database.write(block))
+        await asyncio.to_thread(begun.wait)
+        before = asyncio.create_task(database.write(add, "before"))
+        losing = asyncio.create_task(database.write(lose_all))
+        after = asyncio.create_task(database.write(add, "after"))
+        await asyncio.sleep(0)  # Each of them has begun to wait.
+        go_on.set()
+        found = await asyncio.gather(before, losing, after, return_exceptions=True)
+        await blocking
+        next_one = await database.write(add, "next")
+        kept = await added(database)
+    finally:
+        await database.close()
+
+    assert [DatabaseUnavailable] * 3 == [type(each) for each in found]
+    assert "next" == next_one
+    assert {"next"} == kept
+
+
 async def test_what_the_database_refuses_is_a_problem(database: Database) -> None:
     with pytest.raises(DatabaseUnavailable):
         await database.write(lambda tx: tx.execute(text("SELECT * FROM nowhere")))
