@@ -19,7 +19,7 @@ from pydantic import ValidationError
 import app as composition
 from db import migrations, users
 from db.engine import Database, Tx
-from db.errors import Problem
+from db.errors import Problem, ResourceAlreadyExists
 from db.types import Role
 from graph.auth import Passwords
 from graph.one_write import HttpProtocol
@@ -239,7 +239,10 @@ async def _make_first(database: Database, settings: Settings) -> None:
         )
         return True
 
-    made = await database.write(make)
+    try:
+        made = await database.write(make)
+    except ResourceAlreadyExists:
+        return  # Others start at the same moment: one of them was first.
     if made and not given:
         print(f"First start: sign in as {settings.admin_username} with password {password}")
 

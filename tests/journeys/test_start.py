@@ -5,16 +5,26 @@ import socket
 import stat
 from pathlib import Path
 
+import asyncpg
 import psutil
 import pytest
 from typer.testing import CliRunner
 
 from cli import command
 from db.migrations import upgrade
+from db.postgres import dsn
 from tests.fixtures.program import launched, program
 from tests.fixtures.server import PASSWORD
 from tests.journeys.clients import GraphqlSocket
 
+WAITS = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+MAKE_ADMINISTRATOR = """
+    INSERT INTO users (id, username, password_hash, role, preferences, created_at, updated_at)
+    VALUES (gen_random_uuid()::text, 'admin', '', 'admin', '{}', now(), now())
+"""
 MOST_SECONDS_TO_START = 5.0
 """Of the processor: about one where nothing else runs and everything is compiled."""
 
@@ -48,6 +58,29 @@ async def test_the_first_start_on_a_migrated_database_makes_the_administrator(
         await user.sign_in("admin", PASSWORD)
 
     assert user.token
+
+
+async def test_of_two_that_start_first_at_once_one_makes_the_administrator(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    rival, watcher = [await asyncpg.connect(dsn(postgres_url)) for _ in range(2)]
+
+    async def start() -> int:
+        async with program(tmp_path, postgres_url):
+            count: int = await watcher.fetchval("SELECT count(*) FROM users")
+        return count
+
+    async with asyncio.timeout(30):
+        async with rival.transaction():
+            await rival.execute(MAKE_ADMINISTRATOR)
+            starting = asyncio.create_task(start())
+            while not await watcher.fetchval(WAITS):  # noqa: ASYNC110 - nobody tells it
+                await asyncio.sleep(0.01)
+        administrators = await starting
+        await rival.close()
+        await watcher.close()
+
+    assert 1 == administrators
 
 
 @pytest.mark.parametrize(
