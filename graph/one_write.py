@@ -1,60 +1,75 @@
-"""uvicorn's HTTP protocol, but an answer leaves in one write: it makes one for the head of its own.
+"""uvicorn's HTTP protocol, but an answer that is whole leaves in one write.
 
-ASGI allows that: a server may keep the head until the body begins.
+uvicorn writes the head of an answer before its body is there. ASGI allows a server to wait for it.
 """
 
-from asyncio import Transport
+from collections.abc import Awaitable
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+CONTROLS = bytes({*range(32), 127} - {ord("\t")})
+"""What no header may contain."""
+in_line = b"%b: %b\r\n".__mod__
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """The head of an answer is sent with the first part of its body."""
+    """Whole answers are written at once; others, and what is out of the ordinary, by uvicorn."""
 
-    def connection_made(self, transport: Any) -> None:
-        self._joining = _Joining(transport)
-        super().connection_made(cast(Transport, self._joining))
-
-    def on_response_complete(self) -> None:
-        self._joining.flush()  # The answer to HEAD has no body.
-        super().on_response_complete()
-
-    def handle_websocket_upgrade(self) -> None:
-        self.transport = self._joining.joined
-        super().handle_websocket_upgrade()
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        super()._start_asgi_task(cycle, cast(Any, _Answering(cycle, app)))
 
 
-class _Joining:
-    """A transport that keeps back the head of an answer, and anything that looks like it."""
+class _Answering:
+    """An application that answers one request."""
 
-    def __init__(self, transport: Any) -> None:
-        self.joined = transport
-        self.is_closing = transport.is_closing
-        self._write = transport.write
-        self._head = b""
+    def __init__(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:
+        self._cycle = cycle
+        self._app = app
+        self._start: Message | None = None
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.joined, name)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return self._app(scope, receive, self._send)
 
-    def write(self, data: bytes) -> None:
-        if self._head:
-            data, self._head = self._head + data, b""
-        elif _is_head(data):
-            self._head = data
+    async def _send(self, message: Message) -> None:
+        cycle: Any = self._cycle
+        if message["type"] == "http.response.start" and not cycle.response_started:
+            self._start = message
             return
-        self._write(data)
+        start, self._start = self._start, None
+        if start:
+            if cycle.flow.write_paused:
+                await cycle.flow.drain()
+            if self._write(start, message):
+                return
+            await cycle.send(start)
+        await cycle.send(message)
 
-    def flush(self) -> None:
-        if self._head:
-            self._write(self._head)
-            self._head = b""
+    def _write(self, start: Message, message: Message) -> bool:
+        """Write all of an answer; False when uvicorn has to do it."""
+        cycle, body = self._cycle, message.get("body", b"")
+        if message.get("more_body") or not cycle.keep_alive or cycle.disconnected:
+            return False
+        headers = [*cycle.default_headers, *start["headers"]]
+        lines = b"".join(map(in_line, headers))
+        if cycle.scope["method"] == "HEAD" or not _are_usual(lines, len(headers), len(body)):
+            return False
+        cycle.response_started = cycle.response_complete = True
+        cycle.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[start["status"]], lines, body))
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
 
-    def close(self) -> None:
-        self.flush()
-        self.joined.close()
 
-
-def _is_head(data: bytes) -> bool:
-    """Whether these are a status line and headers, and not those of `100 Continue`."""
-    return data.startswith(b"HTTP/1.1 ") and data.endswith(b"\r\n\r\n") and data[9:10] != b"1"
+def _are_usual(lines: bytes, count: int, size: int) -> bool:
+    """Whether these are so many headers and no more, of a body of that size, and say no goodbye."""
+    return (
+        len(lines) - len(lines.translate(None, CONTROLS)) == 2 * count
+        and b"content-length: %d\r\n" % size in lines
+        and b"connection:" not in lines
+    )

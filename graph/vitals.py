@@ -1,14 +1,16 @@
 """What this process has done in the last minute: counted as it happens, read when asked for."""
 
 import time
+from collections import deque
 from typing import NamedTuple
 
 import psutil
-from prometheus_client import Histogram
+
+from graph.tallies import Timings
 
 SECONDS = 60
-REQUEST_SECONDS = Histogram("request_seconds", "How long requests took.", ["outcome"])
-OUTCOMES = {False: REQUEST_SECONDS.labels("answered"), True: REQUEST_SECONDS.labels("failed")}
+ANSWERED, FAILED = OUTCOMES = ("answered", "failed")
+REQUEST_SECONDS = Timings("request_seconds", "How long requests took.", "outcome", OUTCOMES)
 
 
 class Requests(NamedTuple):
@@ -20,25 +22,31 @@ class Requests(NamedTuple):
 
 
 class LastMinute:
-    """Sums of values over the last sixty seconds, second by second."""
+    """What took how long within the last sixty seconds, summed up second by second."""
 
-    def __init__(self, width: int) -> None:
-        self._nothing = [0.0] * width
-        self._slots = [(0, self._nothing) for _ in range(SECONDS)]
+    def __init__(self) -> None:
+        self._second = 0
+        self._taken: list[float] = []
+        self._before: deque[tuple[int, int, float]] = deque()
 
-    def add(self, *values: float) -> None:
-        second = int(time.monotonic())
-        since, sums = self._slots[second % SECONDS]
-        if since != second:
-            sums = self._nothing.copy()
-            self._slots[second % SECONDS] = second, sums
-        for place, value in enumerate(values):
-            sums[place] += value
+    def add(self, seconds: float) -> None:
+        if self._second != (now := int(time.monotonic())):
+            self._sum_up(now)
+        self._taken.append(seconds)
 
-    def sums(self) -> list[float]:
-        oldest = int(time.monotonic()) - SECONDS
-        recent = [sums for since, sums in self._slots if since > oldest]
-        return [sum(column) for column in zip(self._nothing, *recent, strict=True)]
+    def sums(self) -> tuple[int, float]:
+        """How many there were, and how many seconds they took together."""
+        self._sum_up(int(time.monotonic()))
+        counts, seconds = zip((0, 0.0), *(sums for _, *sums in self._before), strict=True)
+        return sum(counts), sum(seconds)
+
+    def _sum_up(self, now: int) -> None:
+        if self._taken:
+            self._before.append((self._second, len(self._taken), sum(self._taken)))
+            self._taken = []
+        self._second = now
+        while self._before and self._before[0][0] <= now - SECONDS:
+            self._before.popleft()
 
 
 class Vitals:
@@ -46,25 +54,33 @@ class Vitals:
 
     def __init__(self) -> None:
         self.in_flight = 0
-        self._requests = LastMinute(3)
-        self._messages = LastMinute(2)
+        self._answers = LastMinute()
+        self._failures = LastMinute()
+        self._messages = LastMinute()
+        self._answered = REQUEST_SECONDS.of(ANSWERED)
+        self._failed = REQUEST_SECONDS.of(FAILED)
         psutil.cpu_percent()  # What is asked for later counts from here.
         self._cpu = (time.monotonic(), 0.0)
 
     def answered(self, seconds: float, *, failed: bool) -> None:
         """Count a request; one that failed did so by our own fault."""
-        OUTCOMES[failed].observe(seconds)
-        self._requests.add(1, seconds, failed)
+        if failed:
+            self._failures.add(seconds)
+            self._failed.add(seconds)
+        else:
+            self._answers.add(seconds)
+            self._answered.add(seconds)
 
     def sent(self, seconds: float) -> None:
         """Count a message that a socket took, and how long that took."""
-        self._messages.add(1, seconds)
+        self._messages.add(seconds)
 
     def requests(self) -> Requests:
-        count, seconds, failed = self._requests.sums()
-        if not count:
+        answered, seconds = self._answers.sums()
+        failed, more_seconds = self._failures.sums()
+        if not (count := answered + failed):
             return Requests(0, 0.0, 0.0)
-        return Requests(int(count), seconds / count * 1000, failed / count)
+        return Requests(count, (seconds + more_seconds) / count * 1000, failed / count)
 
     def latency(self) -> float:
         """How long sockets took to take a message, in milliseconds; 0 when there was none."""

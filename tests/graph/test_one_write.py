@@ -35,9 +35,10 @@ async def _answers(request: bytes, *parts: bytes, headers: Any = ()) -> _Wire:
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [*headers]})
-        for part in parts:
+        *before, last = parts or [b""]
+        for part in before:
             await send({"type": "http.response.body", "body": part, "more_body": True})
-        await send({"type": "http.response.body"})
+        await send({"type": "http.response.body", "body": last})
 
     state = ServerState()
     protocol = HttpProtocol(uvicorn.Config(app, log_config=None), state, {})
@@ -45,7 +46,7 @@ async def _answers(request: bytes, *parts: bytes, headers: Any = ()) -> _Wire:
     protocol.connection_made(wire)
     protocol.data_received(request)
     await asyncio.gather(*state.tasks)
-    protocol.connection_lost(None)
+    protocol.connection_lost(ConnectionResetError())  # By the client: it closes nothing itself.
     return wire
 
 
@@ -53,19 +54,59 @@ GET = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 
 async def test_a_head_and_its_body_are_written_together() -> None:
-    wire = await _answers(GET, b"all of it", headers=[(b"content-length", b"9")])
+    headers = [(b"content-length", b"9"), (b"x-request-id", b"7")]
 
-    head, _, body = wire.writes[0].partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert [b"all of it", b""] == [body, b"".join(wire.writes[1:])]
+    wire = await _answers(GET, b"all of it", headers=headers)
+
+    assert [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\nx-request-id: 7\r\n\r\nall of it"
+    ] == wire.writes
+    assert not wire.closed
 
 
-async def test_a_body_that_looks_like_a_head_is_written_whole() -> None:
-    looks = b"HTTP/1.1 200 OK\r\n\r\n"
+async def test_an_answer_in_parts_is_written_whole() -> None:
+    wire = await _answers(GET, b"all", b" of it", headers=[(b"content-length", b"9")])
 
-    wire = await _answers(GET, b"a", looks, headers=[(b"content-length", b"20")])
+    assert b"".join(wire.writes).endswith(b"content-length: 9\r\n\r\nall of it")
 
-    assert b"".join(wire.writes).endswith(b"\r\n\r\na" + looks)
+
+async def test_an_answer_without_a_length_is_written_as_chunks() -> None:
+    wire = await _answers(GET, b"all of it")
+
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    assert head + b"9\r\nall of it\r\n0\r\n\r\n" == b"".join(wire.writes)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(b"content-length", b"9"), (b"x-word", b"a\r\nset-cookie: b=c")],
+        [(b"content-length", b"8")],
+    ],
+)
+async def test_an_answer_that_would_be_two_is_an_error(headers: Any) -> None:
+    wire = await _answers(GET, b"all of it", headers=headers)
+
+    assert b"all of it" not in b"".join(wire.writes)
+    assert b"set-cookie" not in b"".join(wire.writes)
+
+
+async def test_a_connection_closes_after_an_answer_that_says_so() -> None:
+    headers = [(b"content-length", b"9"), (b"connection", b"close")]
+
+    wire = await _answers(GET, b"all of it", headers=headers)
+
+    assert b"".join(wire.writes).endswith(b"\r\n\r\nall of it")
+    assert wire.closed
+
+
+async def test_a_connection_closes_after_an_answer_that_was_to_be_the_last() -> None:
+    request = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+
+    wire = await _answers(request, b"all of it", headers=[(b"content-length", b"9")])
+
+    assert b"connection: close\r\n" in b"".join(wire.writes)
+    assert wire.closed
 
 
 @pytest.mark.parametrize("ending", ["", "connection: close\r\n"])
