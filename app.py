@@ -69,8 +69,8 @@ class App:
         if self.worker:
             self.worker.stop_claiming()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._surfaces(scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return self._surfaces(scope, receive, send)
 
 
 @dataclass

@@ -22,6 +22,7 @@ from db.engine import Database, Tx
 from db.errors import Problem, ResourceAlreadyExists
 from db.types import Role
 from graph.auth import Passwords
+from graph.http import with_request_id
 from graph.one_write import HttpProtocol
 from graph.schema import rest_sdl, sdl
 from runners.deliveries import Deliveries
@@ -55,6 +56,7 @@ def serve(
     app = _checked(lambda: composition.create_app(settings))
     config = uvicorn.Config(
         app,
+        interface="asgi3",
         loop="uvloop",
         http=HttpProtocol,
         log_config=None,
@@ -290,6 +292,7 @@ def _configure_logs(settings: Settings) -> None:
     """structlog for us and for the libraries that log by the standard library."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        with_request_id,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -3,8 +3,11 @@
 Nothing here knows OpenTelemetry: the tracer that `app.py` hands over does.
 """
 
+from collections.abc import Awaitable, Coroutine
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class Tracer(Protocol):
@@ -21,12 +24,22 @@ def use(tracer: Tracer | None) -> None:
     _tracer = tracer
 
 
+def traced(work: Coroutine[Any, Any, T], name: str, **attributes: str | None) -> Awaitable[T]:
+    """The same work, as one span: the work itself where there is no tracer."""
+    return work if _tracer is None else _within(span(name, **attributes), work)
+
+
 def span(name: str, **attributes: str | None) -> AbstractContextManager[Any]:
     """What happens within the block, as one span."""
     if _tracer is None:
         return _NOTHING
     known = {key: value for key, value in attributes.items() if value is not None}
     return _tracer.start_as_current_span(name, attributes=known)
+
+
+async def _within(span: AbstractContextManager[Any], work: Coroutine[Any, Any, T]) -> T:
+    with span:
+        return await work
 
 
 _tracer: Tracer | None = None

@@ -11,7 +11,6 @@ from graphql import (
     GraphQLInputObjectType,
     GraphQLInputType,
     Undefined,
-    VariableValues,
     get_nullable_type,
     is_leaf_type,
     is_list_type,
@@ -41,11 +40,11 @@ class Arguments:
             else:
                 taken.add(self._constant, {})
 
-    def of(self, variables: VariableValues) -> dict[str, Any]:
+    def of(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments under these variables. Raises GraphQLError."""
         found = self._constant.copy()
         for taken in self._changing:
-            taken.add(found, variables.coerced)
+            taken.add(found, variables)
         return found
 
 

@@ -24,6 +24,7 @@ ALGORITHM = "HS256"
 CLAIMS = ["exp", "iat", "sub", "jti", "tv", "typ"]
 REMEMBERED_SECONDS = 5.0
 MOST_REMEMBERED = 10_000
+NOBODY = (0.0, None)
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Gate:
         self._jwt = jwt.PyJWT(
             options={"require": CLAIMS, "enforce_minimum_key_length": True, "verify_iat": False}
         )
-        self._remembered: OrderedDict[str, tuple[float, Identity]] = OrderedDict()
+        self._remembered: OrderedDict[str, tuple[float, Identity | None]] = OrderedDict()
 
     async def login(self, username: str, password: str) -> Grant:
         """Raises `CredentialsInvalid` or `AccountDisabled`."""
@@ -108,13 +109,15 @@ class Gate:
         claims = self._claims(token, leeway=self._refresh_grace)
         return self._grant(await self._user(claims))
 
+    def recall(self, token: str) -> Identity | None:
+        """Who came with this token a moment ago."""
+        until, identity = self._remembered.get(token, NOBODY)
+        return identity if until > time.time() else None
+
     async def identify(self, token: str) -> Identity:
         """Who comes with this token. Raises `TokenInvalid` or `AccountDisabled`."""
-        remembered = self._remembered.get(token)
-        if remembered and remembered[0] > time.monotonic():
-            if remembered[1].expires_at <= datetime.now(UTC):
-                raise TokenInvalid(issue="expired")
-            return remembered[1]
+        if remembered := self.recall(token):
+            return remembered
         claims = self._claims(token, leeway=timedelta(0))
         user = await self._user(claims)
         identity = Identity(actor_of(user), datetime.fromtimestamp(claims["exp"], UTC))
@@ -134,7 +137,8 @@ class Gate:
                 await asyncio.sleep(0)
 
     def _remember(self, token: str, identity: Identity) -> None:
-        self._remembered[token] = (time.monotonic() + REMEMBERED_SECONDS, identity)
+        until = min(time.time() + REMEMBERED_SECONDS, identity.expires_at.timestamp())
+        self._remembered[token] = (until, identity)
         self._remembered.move_to_end(token)
         if len(self._remembered) > MOST_REMEMBERED:
             self._remembered.popitem(last=False)

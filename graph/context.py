@@ -143,7 +143,7 @@ class Resources:
         """
         if token is None:
             return Context(self, None, request_id, address=address)
-        identity = await self.gate.identify(token)
+        identity = self.gate.recall(token) or await self.gate.identify(token)
         return Context(
             self, identity.actor, request_id, token, identity.expires_at, address=address
         )

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 import orjson
 import structlog
 from graphql import OperationType
@@ -21,6 +22,7 @@ log = structlog.get_logger(__name__)
 JSON = b"application/json"
 GRAPHQL_RESPONSE = b"application/graphql-response+json"
 EVENT_STREAM = b"text/event-stream"
+NO_QUERY = "query must be a GraphQL document"
 KEEP_ALIVE = b":\n\n"
 KEEP_ALIVE_SECONDS = 15.0
 STATUS = {"RATE_LIMIT_EXCEEDED": 429, "SYSTEM_OVERLOADED": 503}
@@ -47,12 +49,13 @@ class Endpoint:
             request.check_admitted()
             asked = await _asked(request)
             context = await self._services.visitor(request.token(), request.id, request.address)
-            prepared = self._services.graphql.prepare(asked.query, asked.operation_name)
+            prepared = self._services.graphql.prepare(asked.query, asked.operation_name or None)
             if prepared.type is OperationType.SUBSCRIPTION:
                 await self._stream(prepared, asked, context, request, send)
                 return
             _check_method(request.method, prepared)
-            answer = await self._services.graphql.execute(prepared, asked.variables, context)
+            variables = asked.variables or {}
+            answer = await self._services.graphql.execute(prepared, variables, context)
             status = 200 if answer.data or media_type is JSON else 400
         except ClientLeft:
             return
@@ -92,7 +95,7 @@ class Endpoint:
         self, prepared: Prepared, asked: "_Asked", context: Context, request: Request, send: Send
     ) -> None:
         """Events until the subscription, the client, the server or the token comes to its end."""
-        answers = self._services.graphql.subscribe(prepared, asked.variables, context)
+        answers = self._services.graphql.subscribe(prepared, asked.variables or {}, context)
         left = asyncio.create_task(_left(request), name="client leaves")
         ended = asyncio.create_task(self._streams.ended.wait(), name="server stops")
         expired = asyncio.create_task(_expiry_of(context), name="token expires")
@@ -126,10 +129,11 @@ class Endpoint:
             await answers.aclose()
 
 
-class _Asked(NamedTuple):
+class _Asked(msgspec.Struct, rename="camel"):
     query: str
-    variables: dict[str, Any]
-    operation_name: str | None
+    variables: dict[str, Any] | None = None
+    operation_name: str | None = None
+    extensions: dict[str, Any] | None = None
 
 
 class _Unreadable(Exception):
@@ -179,19 +183,25 @@ def _decoded(text: bytes, what: str) -> Any:
 
 
 def _of_body(body: Any) -> _Asked:
+    try:
+        asked = msgspec.convert(body, _Asked)
+    except msgspec.ValidationError:
+        raise _Unreadable(400, _fault_of(body)) from None
+    if not asked.query.strip():
+        raise _Unreadable(400, NO_QUERY)
+    return asked
+
+
+def _fault_of(body: Any) -> str:
     if not isinstance(body, dict):
-        raise _Unreadable(400, "The body must be a JSON object")
-    query, variables = body.get("query"), body.get("variables")
-    operation_name, extensions = body.get("operationName"), body.get("extensions")
-    if not isinstance(query, str) or not query.strip():
-        raise _Unreadable(400, "query must be a GraphQL document")
-    if not (variables is None or isinstance(variables, dict)):
-        raise _Unreadable(400, "variables must be an object")
-    if not (operation_name is None or isinstance(operation_name, str)):
-        raise _Unreadable(400, "operationName must be text")
-    if not (extensions is None or isinstance(extensions, dict)):
-        raise _Unreadable(400, "extensions must be an object")
-    return _Asked(query, variables or {}, operation_name or None)
+        return "The body must be a JSON object"
+    if not isinstance(body.get("query"), str):
+        return NO_QUERY
+    if not isinstance(body.get("variables"), dict | None):
+        return "variables must be an object"
+    if not isinstance(body.get("operationName"), str | None):
+        return "operationName must be text"
+    return "extensions must be an object"
 
 
 def _check_method(method: str, prepared: Prepared) -> None:

@@ -23,34 +23,34 @@ class Entrance:
     def __init__(self, app: ASGIApp, services: Resources) -> None:
         self._app = app
         self._services = services
+        self._vitals = services.vitals
+        self._is_limited = services.settings.rate_limit_enabled
+        self._most = services.settings.max_requests_in_flight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        visit = _Visit(send, self._services.vitals)
+        visit = _Visit(send, self._vitals)
         try:
-            await self._admit(scope, visit)
+            if self._is_limited:
+                await self._limit(scope, visit)
+            if self._vitals.in_flight > self._most:
+                scope[REFUSAL] = SystemOverloaded(limit=self._most)
             await self._app(scope, receive, visit.send)
         finally:
             visit.leave()
 
-    async def _admit(self, scope: Scope, visit: "_Visit") -> None:
-        services = self._services
-        allowance = None
-        if services.settings.rate_limit_enabled:
-            allowance = await services.limits.spend(await self._actor(scope), address_of(scope))
-        if allowance:
+    async def _limit(self, scope: Scope, visit: "_Visit") -> None:
+        actor, address = await self._actor(scope), address_of(scope)
+        if allowance := await self._services.limits.spend(actor, address):
             visit.headers = allowance.headers()
-        most = services.settings.max_requests_in_flight
-        if services.vitals.in_flight > most:
-            scope[REFUSAL] = SystemOverloaded(limit=most)
-        elif allowance and allowance.is_exceeded:
-            scope[REFUSAL] = allowance.problem()
+            if allowance.is_exceeded:
+                scope[REFUSAL] = allowance.problem()
 
     async def _actor(self, scope: Scope) -> Actor | None:
         """Who asks. The endpoint asks the gate again, which remembers, and says what is wrong."""
         for name, value in scope["headers"]:
             if name == b"authorization":
                 try:
-                    token = bearer_token(value.decode("latin-1"))
+                    token = bearer_token(value)
                     return (await self._services.gate.identify(token)).actor
                 except Problem:
                     return None
@@ -74,7 +74,8 @@ class _Visit:
                 time.perf_counter() - self._began, failed=message["status"] >= SERVER_ERROR
             )
             self.leave()
-            message = {**message, "headers": [*message["headers"], *self.headers]}
+            if self.headers:
+                message = {**message, "headers": [*message["headers"], *self.headers]}
         return self._send(message)
 
     def leave(self) -> None:

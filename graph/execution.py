@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, cast
 
 import orjson
@@ -25,7 +25,6 @@ from graphql import (
     type_from_ast,
     validate,
 )
-from prometheus_client import Counter
 from sqlalchemy import Dialect
 from strawberry.schema import Schema
 from strawberry.types.arguments import convert_argument
@@ -37,15 +36,15 @@ from graph.leaves import Leaves
 from graph.plain_text import check_variables, holds_nul
 from graph.plans import Plan, Unplanned
 from graph.selections import NotPlannable
+from graph.tallies import Tally
 
 log = structlog.get_logger(__name__)
 
-OPERATIONS = Counter(
+OPERATIONS = Tally(
     "graphql_operations",
     "Operations by first field, and by how they were executed.",
     ["field", "executor"],
 )
-count_of = cache(OPERATIONS.labels)
 MOST_PREPARED = 1024
 MOST_TOKENS = 5_000
 LONGEST_DOCUMENT = 100_000
@@ -101,6 +100,11 @@ class Prepared:
         first = self.operation.selection_set.selections[0]
         return first.name.value if isinstance(first, FieldNode) else "fragment"
 
+    @cached_property
+    def span(self) -> str:
+        """What its spans are called."""
+        return f"graphql {self.label}"
+
 
 @dataclass(slots=True)
 class Answer:
@@ -143,10 +147,12 @@ class Executor:
             self._prepared.popitem(last=False)
         return prepared
 
-    async def execute(self, prepared: Prepared, variables: dict[str, Any], context: Any) -> Answer:
+    def execute(
+        self, prepared: Prepared, variables: dict[str, Any], context: Any
+    ) -> Awaitable[Answer]:
         """Carry out a query or a mutation: by its plan, else by the reference."""
-        with tracing.span(f"graphql {prepared.label}", request_id=context.request_id):
-            return await self._execute(prepared, variables, context)
+        done = self._execute(prepared, variables, context)
+        return tracing.traced(done, prepared.span, request_id=context.request_id)
 
     async def _execute(self, prepared: Prepared, variables: dict[str, Any], context: Any) -> Answer:
         try:
@@ -162,9 +168,9 @@ class Executor:
             except Unplanned:
                 executor = "fallback"
             else:
-                count_of(prepared.label, "plan").inc()
+                OPERATIONS.counts[prepared.label, "plan"] += 1
                 return Answer(data, [_shown(error, context.request_id) for error in errors])
-        count_of(prepared.label, executor).inc()
+        OPERATIONS.counts[prepared.label, executor] += 1
         return await self.execute_by_reference(prepared, variables, context)
 
     async def execute_by_reference(

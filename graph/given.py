@@ -8,7 +8,6 @@ from graphql import (
     GraphQLSchema,
     OperationDefinitionNode,
     Undefined,
-    VariableValues,
     coerce_input_value,
     get_nullable_type,
     get_variable_values,
@@ -38,15 +37,15 @@ class Variables:
             for name, type_ in types.items()
         ]
 
-    def of(self, given: Mapping[str, Any]) -> VariableValues:
-        """The variables under these values, as graphql-core has them. Raises `Misgiven`."""
+    def of(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The variables under these values, coerced to their types. Raises `Misgiven`."""
         coerced = self._defaults.copy()
         for name, is_required, coerce in self._coercers:
             if name in given:
                 coerced[name] = coerce(given[name])
             elif is_required:
                 raise Misgiven
-        return VariableValues({}, coerced)
+        return coerced
 
 
 def _coercer(type_: GraphQLInputType) -> Callable[[Any], Any]:

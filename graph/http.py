@@ -2,24 +2,28 @@
 
 import re
 from collections.abc import Iterable
+from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs, quote
 
-import structlog
 from starlette.types import Receive, Scope, Send
+from structlog.typing import EventDict
 
 from db.errors import TokenInvalid
 from db.ids import new_id
 
 LARGEST_BODY = 1024 * 1024
 LONGEST_TOKEN = 8192
+MOST_TOKENS = 1024
 
 Headers = Iterable[tuple[bytes, bytes]]
 
 REFUSAL = "refusal"
 """Where in the scope the entrance leaves the problem that a request is to be answered with."""
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_request_id: ContextVar[str] = ContextVar("request_id")
+_PLAIN_WORD = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 class ClientLeft(Exception):
@@ -39,8 +43,11 @@ class Request:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.receive = receive
         self.id = request_id_of(self.headers)
-        structlog.contextvars.bind_contextvars(request_id=self.id)
-        self.address = address_of(scope)
+        _request_id.set(self.id)
+
+    @property
+    def address(self) -> str:
+        return address_of(self.scope)
 
     def check_admitted(self) -> None:
         """Raises the problem for which the entrance turned the request away."""
@@ -50,7 +57,7 @@ class Request:
     def token(self) -> str | None:
         """The bearer token, if there is an Authorization header. Raises `TokenInvalid`."""
         header = self.headers.get(b"authorization")
-        return None if header is None else bearer_token(header.decode("latin-1"))
+        return None if header is None else bearer_token(header)
 
     def query(self) -> dict[str, list[str]]:
         """The words of the query; one without a value (`?status=`) is as good as absent."""
@@ -81,6 +88,13 @@ class Request:
                 return b"".join(parts)
 
 
+def with_request_id(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """What is logged, with the id of the request that it belongs to; for structlog."""
+    if request_id := _request_id.get(None):
+        event.setdefault("request_id", request_id)
+    return event
+
+
 def address_of(scope: Scope) -> str:
     """The address that a request or a socket comes from."""
     client = scope.get("client")
@@ -90,12 +104,13 @@ def address_of(scope: Scope) -> str:
 def request_id_of(headers: dict[bytes, bytes]) -> str:
     """The caller's `X-Request-ID` when it is a plain word, else a new id."""
     given = headers.get(b"x-request-id")
-    return given.decode() if given and _REQUEST_ID.fullmatch(given) else new_id()
+    return given.decode() if given and _PLAIN_WORD.fullmatch(given) else new_id()
 
 
-def bearer_token(authorization: str) -> str:
+@lru_cache(MOST_TOKENS)
+def bearer_token(authorization: bytes) -> str:
     """The token of an Authorization header. Raises `TokenInvalid`."""
-    scheme, _, token = authorization.partition(" ")
+    scheme, _, token = authorization.decode("latin-1").partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token or len(token) > LONGEST_TOKEN:
         raise TokenInvalid(issue="The Authorization header must be: Bearer <token>")

@@ -90,11 +90,13 @@ def _each(function: Callable[[Any], Any]) -> Convert:
 def _names(type_: GraphQLEnumType) -> Convert:
     names: dict[Any, str | None] = {str(value.value): name for name, value in type_.values.items()}
     names[None] = None
-    return lambda values: [names[value] for value in values]
+    return lambda values: list(map(names.__getitem__, values))
 
 
 def _raw(values: Values) -> Values:
-    return [None if value is None else msgspec.Raw(value) for value in values]
+    if None in values:
+        return [None if value is None else msgspec.Raw(value) for value in values]
+    return list(map(msgspec.Raw, values))
 
 
 def _whole_seconds(values: Values) -> Values:

@@ -36,6 +36,7 @@ from graph.selections import NotPlannable, Selected, Selections
 log = structlog.get_logger(__name__)
 
 MOST_VARIANTS = 32
+_encode = msgspec.json.Encoder().encode
 EXPECTED = (Problem, GraphQLError, LookupError, ValueError)
 """What is wrong with a request, and not with its plan: the row is not there, a value can't be."""
 
@@ -65,7 +66,7 @@ class Plan:
         self._variants: OrderedDict[tuple[bool, ...], list[_Root] | str] = OrderedDict()
         self._is_mutation = prepared.type is OperationType.MUTATION
         if not self._flags:
-            self._variant({})
+            self._variant(())
 
     async def run(
         self, given: dict[str, Any], context: Any
@@ -81,21 +82,30 @@ class Plan:
             variables = self._variables.of(given)
         except Misgiven:
             raise Unplanned from None
-        flags = {name: variables.coerced[name] for name in self._flags}
-        roots = self._variant(flags)
+        roots = self._variant(tuple(map(variables.__getitem__, self._flags)))
         if self._is_mutation:
             return await self._change(roots[0], variables, context)
         try:
-            readings = [(root.key, root.begin(variables, context)) for root in roots]
-            is_single = len(roots) == 1 and roots[0].reading.is_single
-            found = await context.database.read(lambda: _together(readings), is_single=is_single)
-            return msgspec.json.encode(found), []
+            found = await self._read(roots, variables, context)
+            return _encode(found), []
         except EXPECTED:
             # The reference meets the same problem, and says so with path and place.
             raise Unplanned from None
         except Exception:
             log.exception("a plan failed", request_id=context.request_id)
             raise Unplanned from None
+
+    async def _read(
+        self, roots: "list[_Root]", variables: Mapping[str, Any], context: Any
+    ) -> Mapping[str, Any]:
+        if len(roots) == 1:
+            (root,) = roots
+            reading = root.begin(variables, context)
+            found = await context.database.read(reading, is_single=root.reading.is_single)
+            return {root.key: found}
+        readings = [(root.key, root.begin(variables, context)) for root in roots]
+        together: Mapping[str, Any] = await context.database.read(lambda: _together(readings))
+        return together
 
     async def _change(
         self, root: "_Root", variables: Any, context: Any
@@ -113,16 +123,16 @@ class Plan:
         except Exception as error:  # noqa: BLE001 - as any resolver's, it becomes part of the answer
             located = GraphQLError(str(error), root.node, path=[root.key], original_error=error)
             return None, [located]
-        return msgspec.json.encode({root.key: shown}), []
+        return _encode({root.key: shown}), []
 
-    def _variant(self, flags: Mapping[str, bool]) -> "list[_Root]":
+    def _variant(self, flags: tuple[bool, ...]) -> "list[_Root]":
         """The root fields under these values of the directives' variables."""
-        key = tuple(flags.values())
-        if key not in self._variants:
-            self._variants[key] = self._compiled(flags)
+        found = self._variants.get(flags)
+        if found is None:
+            found = self._compiled(dict(zip(self._flags, flags, strict=True)))
+            self._variants[flags] = found
             if len(self._variants) > MOST_VARIANTS:
                 self._variants.popitem(last=False)
-        found = self._variants[key]
         if isinstance(found, str):
             raise NotPlannable(found)
         return found
@@ -180,7 +190,7 @@ class _Root:
         self._permissions = [asked.permission for asked in definition.permission_classes]
         self.arguments = Arguments(field, node, convert)
 
-    def begin(self, variables: Any, context: Any) -> Callable[[], Any]:
+    def begin(self, variables: Mapping[str, Any], context: Any) -> Callable[[], Any]:
         """What reads this field, for an actor who may ask for it."""
         self.check(context)
         return self.reading.begin(self.arguments.of(variables), context)

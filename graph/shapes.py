@@ -1,7 +1,8 @@
 """From the columns of rows to what an operation selects of them, a column at a time."""
 
-from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from functools import cached_property
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,6 +26,13 @@ class Cells(NamedTuple):
     columns: Sequence[Values]
     restored: Mapping[int, Values]
     related: Sequence[Values]
+
+
+class Leaf(NamedTuple):
+    """A part of an object that is a column, shown as it is read or converted."""
+
+    place: int
+    convert: Convert | None = None
 
 
 NOTHING = Cells(0, (), {}, ())
@@ -112,7 +120,7 @@ class Level:
     ) -> "Shape":
         return Shape([(chosen.key, self._part(noun, table, chosen)) for chosen in selected])
 
-    def _part(self, noun: Noun, table: FromClause | None, chosen: Selected) -> Build:
+    def _part(self, noun: Noun, table: FromClause | None, chosen: Selected) -> Build | Leaf:
         if chosen.name == "__typename":
             name = str(chosen.type)
             return lambda cells: [name] * cells.height
@@ -130,12 +138,9 @@ class Level:
             case _:
                 raise NotPlannable(f"{noun.name}.{chosen.name} is resolved by code")
 
-    def _leaf(self, noun: Noun, table: FromClause | None, chosen: Selected) -> Build:
+    def _leaf(self, noun: Noun, table: FromClause | None, chosen: Selected) -> Leaf:
         place, column = self._need(noun, table, chosen.name)
-        convert = self.leaves.stored(chosen.type, column)
-        if convert is None:
-            return lambda cells: cells.columns[place]
-        return lambda cells: convert(cells.columns[place])
+        return Leaf(place, self.leaves.stored(chosen.type, column))
 
     def _computed(
         self, noun: Noun, table: FromClause | None, source: Computed, chosen: Selected
@@ -219,14 +224,34 @@ class Level:
 class Shape:
     """Objects with these keys, in this order."""
 
-    def __init__(self, parts: Sequence[tuple[str, Build]]) -> None:
-        self._builds = [build for _, build in parts]
+    def __init__(self, parts: Sequence[tuple[str, Build | Leaf]]) -> None:
+        leaves = [part if isinstance(part, Leaf) else Leaf(0) for _, part in parts]
+        self._pick = _picker([leaf.place for leaf in leaves])
+        self._converted = [
+            (index, leaf.convert) for index, leaf in enumerate(leaves) if leaf.convert
+        ]
+        self._built = [
+            (index, part) for index, (_, part) in enumerate(parts) if not isinstance(part, Leaf)
+        ]
         self._objects = Objects([key for key, _ in parts])
 
     def build(self, cells: Cells) -> list[Any]:
         if not cells.height:
             return []
-        return self._objects.of([build(cells) for build in self._builds], cells.height)
+        values = self._pick(cells.columns)
+        for index, convert in self._converted:
+            values[index] = convert(values[index])
+        for index, build in self._built:
+            values[index] = build(cells)
+        return self._objects.of(values, cells.height)
+
+
+def _picker(places: Sequence[int]) -> Callable[[Sequence[Values]], list[Values]]:
+    """What takes the columns at these places."""
+    if len(places) < 2:  # An `itemgetter` of one item makes no tuple of it.
+        return lambda columns: [columns[place] for place in places]
+    pick = itemgetter(*places)
+    return lambda columns: list(pick(columns))
 
 
 class Objects:
@@ -258,20 +283,24 @@ class _Related:
     def read(self, columns: Sequence[Values]) -> Any:
         """For each row of the level its objects, or its only one."""
         owners = columns[self._by] if columns else ()
-        ids = dict.fromkeys(owners)
-        ids.pop(None, None)
-        found: dict[Any, list[Any]] = defaultdict(list)
-        if ids:
-            rows = yield self._compiled.fetch({"ids": list(ids)})
-            cells = yield from self._level.fill(rows)
-            shown = self._shape.build(cells)
-            for owner, one in zip(cells.columns[self._key] if rows else (), shown, strict=True):
-                found[owner].append(one)
+        found: dict[Any, list[Any]] = {owner: [] for owner in owners if owner is not None}
+        if found:
+            rows = yield self._compiled.fetch({"ids": list(found)})
+            if rows:
+                cells = yield from self._level.fill(rows)
+                shown = self._shape.build(cells)
+                for owner, one in zip(cells.columns[self._key], shown, strict=True):
+                    found[owner].append(one)
         if not self._source.single:
             return [found[owner] for owner in owners]
-        absent = self._absent() if len(found) < len(ids) else None
-        return [found[owner][0] if owner in found else absent for owner in owners]
+        return [self._single(found.get(owner)) for owner in owners]
 
+    def _single(self, found: list[Any] | None) -> Any:
+        if found:
+            return found[0]
+        return None if found is None else self._absent
+
+    @cached_property
     def _absent(self) -> Any:
         absent = self._source.absent
         return None if absent is None else self._level.made_up(self._shape, absent)

@@ -235,4 +235,4 @@ def _token(payload: dict[str, Any]) -> str | None:
     """The token of a connection_init payload: `{"Authorization": "Bearer …"}`."""
     words = {name.lower(): value for name, value in payload.items()}
     header = words.get("authorization")
-    return bearer_token(header) if isinstance(header, str) else None
+    return bearer_token(header.encode()) if isinstance(header, str) else None
