@@ -62,7 +62,8 @@ class App:
     services: Services
     streams: Streams
     worker: Worker | None
-    _surfaces: ASGIApp
+    _http: ASGIApp
+    _others: ASGIApp
 
     def stop_claiming(self) -> None:
         """Let what runs go on, and begin nothing new."""
@@ -70,7 +71,9 @@ class App:
             self.worker.stop_claiming()
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        return self._surfaces(scope, receive, send)
+        # Requests go through the entrance; sockets and the lifespan do not.
+        chosen = self._http if scope["type"] == "http" else self._others
+        return chosen(scope, receive, send)
 
 
 @dataclass
@@ -87,18 +90,6 @@ class _Paths:
         if scope["path"].startswith("/api/") or REFUSAL in scope:
             return self.rest(scope, receive, send)
         return self.others(scope, receive, send)
-
-
-@dataclass
-class _Protocols:
-    """Requests go through the entrance; sockets and the lifespan do not."""
-
-    http: ASGIApp
-    others: ASGIApp
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        chosen = self.http if scope["type"] == "http" else self.others
-        return chosen(scope, receive, send)
 
 
 def create_app(settings: Settings, hasher: PasswordHash | None = None) -> App:
@@ -143,8 +134,9 @@ def create_app(settings: Settings, hasher: PasswordHash | None = None) -> App:
         rest=rest.Endpoint(services, operations),
         others=others,
     )
-    surfaces = _Protocols(http=_shared(Entrance(paths, services), settings), others=others)
-    return App(services, streams, worker, _behind_proxies(surfaces, settings))
+    http = _shared(Entrance(paths, services), settings)
+    surfaces = (_behind_proxies(app, settings) for app in (http, others))
+    return App(services, streams, worker, *surfaces)
 
 
 def create_worker(settings: Settings, database: Database) -> Worker:

@@ -60,8 +60,8 @@ class Tx(Moment):
 
     def run(self, statement: Statement, values: Mapping[str, Any] = {}) -> Sequence[Row[Any]]:
         """The rows of a statement of the hot paths, each with its columns by name."""
-        sql, parameters = statement.fetch(self.dialect, values)
-        return statement.rows(self.dialect, self._rows(sql, parameters))
+        fetch = statement.fetch(self.dialect, values)
+        return statement.rows(self.dialect, self._rows(fetch.sql, fetch.parameters))
 
     def all(
         self, statement: Executable, parameters: Parameters | None = None

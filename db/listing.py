@@ -173,11 +173,22 @@ def sifted(column: ColumnElement[Any]) -> Filter:
     return Filter(lambda values: one_of(column, values) == true())
 
 
-class one_of(FunctionElement[bool]):  # noqa: N801 - reads as the operator that it is
-    """True when a column holds one of the values of a list.
+@dataclass(frozen=True)
+class Sole:
+    """The parameter of one value, where that of a list of values may stand."""
 
-    The list is one parameter, so that the statement is the same for any number of values.
-    """
+    name: str
+
+
+def one_of(column: ColumnElement[Any], values: Any) -> ColumnElement[bool]:
+    """True when a column holds one of the values of a list, or the sole one."""
+    if isinstance(values, Sole):
+        return column == bindparam(values.name, type_=column.type)
+    return _one_of(column, values)
+
+
+class _one_of(FunctionElement[bool]):  # noqa: N801 - reads as the operator that it is
+    """The list is one parameter: the statement is the same for any number of values."""
 
     type = Boolean()
     inherit_cache = True
@@ -189,7 +200,7 @@ class one_of(FunctionElement[bool]):  # noqa: N801 - reads as the operator that 
             bound = bindparam("values", values, type_=Texts(), unique=True)
         super().__init__(column, bound)
 
-    def self_group(self, against: OperatorType | None = None) -> "one_of":
+    def self_group(self, against: OperatorType | None = None) -> "_one_of":
         # As it is: else it is compared with 1 on SQLite, which then looks through all rows.
         return self
 
@@ -259,14 +270,14 @@ def _as_read_sqlite(element: as_read, compiler: SQLCompiler, **kw: Any) -> str:
     return f"+{compiler.process(element.clauses, **kw)}"
 
 
-@compiles(one_of, "postgresql")
-def _one_of_postgresql(element: one_of, compiler: SQLCompiler, **kw: Any) -> str:
+@compiles(_one_of, "postgresql")
+def _one_of_postgresql(element: _one_of, compiler: SQLCompiler, **kw: Any) -> str:
     column, values = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"{column} = ANY (CAST({values} AS text[]))"
 
 
-@compiles(one_of, "sqlite")
-def _one_of_sqlite(element: one_of, compiler: SQLCompiler, **kw: Any) -> str:
+@compiles(_one_of, "sqlite")
+def _one_of_sqlite(element: _one_of, compiler: SQLCompiler, **kw: Any) -> str:
     column, values = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - compiled SQL
 

@@ -153,8 +153,8 @@ async def _enacted(connection: Any, moment: Moment, writing: Writing[T]) -> tupl
     try:
         statement, values = next(writing)
         while True:
-            sql, parameters = statement.fetch(moment.dialect, values)
-            found = await connection.fetch(sql, *parameters)
+            fetch = statement.fetch(moment.dialect, values)
+            found = await connection.fetch(fetch.sql, *fetch.parameters)
             statement, values = writing.send(statement.rows(moment.dialect, found))
     except StopIteration as end:
         return end.value, moment.topics

@@ -257,7 +257,7 @@ def _driven(connection: sqlite3.Connection, reading: Reading[T], *, is_quick: bo
         while True:
             if is_quick and SEARCHES in fetch.sql:
                 raise _TakesLong
-            fetch = reading.send(connection.execute(*fetch).fetchall())
+            fetch = reading.send(connection.execute(fetch.sql, fetch.parameters).fetchall())
     except StopIteration as end:
         result: T = end.value
         return result

@@ -2,8 +2,9 @@
 
 import functools
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
+import msgspec
 from sqlalchemy import Dialect, Executable, Row
 from sqlalchemy.engine.result import result_tuple
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -13,7 +14,7 @@ T = TypeVar("T")
 Rows = Sequence[Sequence[Any]]
 
 
-class Fetch(NamedTuple):
+class Fetch(msgspec.Struct, frozen=True, gc=False):
     """A statement to be read, with its parameters in the driver's order."""
 
     sql: str
@@ -63,27 +64,30 @@ class Compiled:
         )
         assert isinstance(compiled, SQLCompiler)
         self.sql = compiled.string
-        self._constants: list[Any] = []
-        self._named: list[tuple[int, str, Callable[[Any], Any] | None]] = []
+        self._constants: dict[Any, Any] = {}
+        self._names: list[Any] = []
+        self._processed: list[tuple[int, Callable[[Any], Any]]] = []
         processors = compiled._bind_processors
         for place, name in enumerate(compiled.positiontup or ()):
             bound = compiled.binds[name]
             process: Any = processors.get(name)
             if bound.required:
-                self._constants.append(None)
-                self._named.append((place, bound.key, process))
+                self._names.append(bound.key)
+                if process:
+                    self._processed.append((place, process))
             else:
                 value = bound.effective_value
-                self._constants.append(process(value) if process else value)
+                self._names.append(bound)  # No value has the name of a constant.
+                self._constants[bound] = process(value) if process else value
         self._columns = compiled._result_columns
         self._dialect = dialect
 
     def fetch(self, values: Mapping[str, Any]) -> Fetch:
         """The statement with these values; `KeyError` when one is missing."""
-        parameters = self._constants.copy()
-        for place, name, process in self._named:
-            value = values[name]
-            parameters[place] = process(value) if process else value
+        known = {**self._constants, **values} if self._constants else values
+        parameters = list(map(known.__getitem__, self._names))
+        for place, process in self._processed:
+            parameters[place] = process(parameters[place])
         return Fetch(self.sql, parameters)
 
     def rows(self, found: Rows) -> Sequence[Row[Any]]:

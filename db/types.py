@@ -39,7 +39,7 @@ class UtcDateTime(TypeDecorator[datetime]):
             raise ValueError("a time needs a time zone")
         value = value.astimezone(UTC)
         if dialect.name == "sqlite":
-            return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
+            return f"{value.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
         return value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:

@@ -144,9 +144,8 @@ class Resources:
         if token is None:
             return Context(self, None, request_id, address=address)
         identity = self.gate.recall(token) or await self.gate.identify(token)
-        return Context(
-            self, identity.actor, request_id, token, identity.expires_at, address=address
-        )
+        expiry = identity.expires_at
+        return Context(self, identity.actor, request_id, token, expiry, None, address)
 
     async def visitor(self, token: str | None, request_id: str, address: str = "") -> Context:
         """The context of whoever comes: a token that is not good is only refused by fields that

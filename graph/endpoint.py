@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from db.errors import Problem, TokenInvalid
 from graph.context import Context
 from graph.execution import Answer, Prepared, Refused, accident_shown, problem_shown
-from graph.http import REFUSAL, BodyTooLarge, ClientLeft, Request, respond
+from graph.http import NO_STORE, REFUSAL, BodyTooLarge, ClientLeft, Request, respond
 from graph.services import Services
 from graph.streams import Streams
 
@@ -38,24 +38,23 @@ class Endpoint:
         self._explorer = explorer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
+        request, services = Request(scope, receive), self._services
         accept = request.headers.get(b"accept", b"")
         if request.method == "GET" and b"text/html" in accept and REFUSAL not in scope:
             await self._explorer(scope, receive, send)
             return
         media_type = GRAPHQL_RESPONSE if GRAPHQL_RESPONSE in accept else JSON
-        headers = [(b"x-request-id", request.id.encode()), (b"cache-control", b"no-store")]
+        headers = [(b"x-request-id", request.id.encode()), NO_STORE]
         try:
             request.check_admitted()
             asked = await _asked(request)
-            context = await self._services.visitor(request.token(), request.id, request.address)
-            prepared = self._services.graphql.prepare(asked.query, asked.operation_name or None)
+            context = await services.visitor(request.token(), request.id, request.address)
+            prepared = services.graphql.prepare(asked.query, asked.operation_name or None)
             if prepared.type is OperationType.SUBSCRIPTION:
                 await self._stream(prepared, asked, context, request, send)
                 return
             _check_method(request.method, prepared)
-            variables = asked.variables or {}
-            answer = await self._services.graphql.execute(prepared, variables, context)
+            answer = await services.graphql.execute(prepared, asked.variables or {}, context)
             status = 200 if answer.data or media_type is JSON else 400
         except ClientLeft:
             return
@@ -82,7 +81,7 @@ class Endpoint:
             raise _Unreadable(406, f"Subscriptions need Accept: {EVENT_STREAM.decode()}")
         headers = [
             (b"content-type", EVENT_STREAM + b"; charset=utf-8"),
-            (b"cache-control", b"no-store"),
+            NO_STORE,
             (b"x-accel-buffering", b"no"),
             (b"x-request-id", request.id.encode()),
         ]

@@ -3,10 +3,11 @@
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
+import msgspec
 import orjson
 import structlog
 from graphql import (
@@ -80,6 +81,7 @@ class Prepared:
     """One operation of a document that was parsed and validated."""
 
     name: str | None
+    type: OperationType
     operation: OperationDefinitionNode
     document: DocumentNode
     variables: Mapping[str, Variable]
@@ -89,10 +91,6 @@ class Prepared:
     def plan(self) -> Plan | None:
         """How it is carried out without the reference executor; None when only that can."""
         return self.compile(self)
-
-    @property
-    def type(self) -> OperationType:
-        return self.operation.operation
 
     @cached_property
     def label(self) -> str:
@@ -106,12 +104,11 @@ class Prepared:
         return f"graphql {self.label}"
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(msgspec.Struct):
     """What an operation gave: the JSON of its `data`, and its errors as they are shown."""
 
     data: bytes | None
-    errors: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[dict[str, Any]] = []
 
     def body(self) -> bytes:
         """The response as GraphQL over HTTP has it."""
@@ -253,6 +250,7 @@ class Executor:
             raise Refused(errors)
         return Prepared(
             operation.name.value if operation.name else None,
+            operation.operation,
             operation,
             document,
             {

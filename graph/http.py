@@ -18,6 +18,7 @@ LONGEST_TOKEN = 8192
 MOST_TOKENS = 1024
 
 Headers = Iterable[tuple[bytes, bytes]]
+NO_STORE = (b"cache-control", b"no-store")
 
 REFUSAL = "refusal"
 """Where in the scope the entrance leaves the problem that a request is to be answered with."""

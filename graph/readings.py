@@ -33,7 +33,7 @@ class GotReading:
     ) -> None:
         self._listing = source.listing
         self._noun = NOUNS[source.noun]
-        self._level = Level(self._noun, self._noun.select(), dialect, leaves)
+        self._level = Level(self._noun, self._noun.select(), dialect, leaves, is_one=True)
         self._shape = self._level.shape(chosen.selected)
         self.is_single = self._level.is_single
         self._compiled: dict[bool, Compiled] = {}

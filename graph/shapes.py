@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import Column as TableColumn
 from sqlalchemy import ColumnElement, Dialect, FromClause, Select, bindparam
 
+from db.listing import Sole
 from db.statements import Compiled, Fetch, Rows
 from graph.leaves import Convert, Leaves, as_stored, typed
 from graph.nouns import NOUNS, Column, Computed, Noun, Part, ToMany, ToOne
@@ -19,7 +20,7 @@ Build = Callable[["Cells"], Values]
 Filling = Generator[Fetch, Rows, "Cells"]
 
 
-class Cells(NamedTuple):
+class Cells(msgspec.Struct, frozen=True, gc=False):
     """What a level's statement read, column by column, and what belongs to each row besides."""
 
     height: int
@@ -42,13 +43,21 @@ class Level:
     """One statement: the columns that the shapes over its rows need, and what hangs on them.
 
     Over a noun's own table the statement is narrowed to those columns, and a to-one relation is
-    joined. Over what a relation's statement makes up, columns are found by their names.
+    joined. Over what a relation's statement makes up, columns are found by their names. `is_one`
+    says that there is never more than one row.
     """
 
     def __init__(
-        self, noun: Noun, statement: Select[Any], dialect: Dialect, leaves: Leaves
+        self,
+        noun: Noun,
+        statement: Select[Any],
+        dialect: Dialect,
+        leaves: Leaves,
+        *,
+        is_one: bool = False,
     ) -> None:
         self.noun = noun
+        self.is_one = is_one
         self.leaves = leaves
         self.dialect = dialect
         self._statement = statement
@@ -177,6 +186,8 @@ class Level:
         by = _expression(noun, table, source.by)
         self._from = self._from.outerjoin(other, other.c.id == by)
         objects = self._shape_of(target, other, chosen.selected)
+        if isinstance(by, TableColumn) and not by.nullable:
+            return objects.build
         found, _ = self._need(target, other, "id")
 
         def build(cells: Cells) -> Values:
@@ -274,26 +285,39 @@ class _Related:
     def __init__(self, by: int, source: ToMany, chosen: Selected, level: Level) -> None:
         self._by = by
         self._source = source
-        statement = source.statement(bindparam("ids"))
-        self._level = Level(NOUNS[source.noun], statement, level.dialect, level.leaves)
+        self._is_of_one = level.is_one
+        statement = source.statement(Sole("ids") if level.is_one else bindparam("ids"))
+        is_one = level.is_one and source.single
+        noun = NOUNS[source.noun]
+        self._level = Level(noun, statement, level.dialect, level.leaves, is_one=is_one)
         self._shape = self._level.shape(chosen.selected)
         self._key = self._level.column(source.key)
         self._compiled = self._level.compiled(statement)
 
-    def read(self, columns: Sequence[Values]) -> Any:
+    def read(self, columns: Sequence[Values]) -> Generator[Fetch, Rows, Values]:
         """For each row of the level its objects, or its only one."""
         owners = columns[self._by] if columns else ()
         found: dict[Any, list[Any]] = {owner: [] for owner in owners if owner is not None}
-        if found:
-            rows = yield self._compiled.fetch({"ids": list(found)})
-            if rows:
-                cells = yield from self._level.fill(rows)
-                shown = self._shape.build(cells)
-                for owner, one in zip(cells.columns[self._key], shown, strict=True):
-                    found[owner].append(one)
+        if self._is_of_one:
+            yield from self._find_of_one(found)
+        elif found:
+            yield from self._find(found)
         if not self._source.single:
             return [found[owner] for owner in owners]
         return [self._single(found.get(owner)) for owner in owners]
+
+    def _find_of_one(self, found: dict[Any, list[Any]]) -> Generator[Fetch, Rows, None]:
+        for owner in found:
+            rows = yield self._compiled.fetch({"ids": owner})
+            cells = yield from self._level.fill(rows)
+            found[owner] = self._shape.build(cells)
+
+    def _find(self, found: dict[Any, list[Any]]) -> Generator[Fetch, Rows, None]:
+        rows = yield self._compiled.fetch({"ids": list(found)})
+        cells = yield from self._level.fill(rows)
+        keys = cells.columns[self._key] if rows else ()
+        for owned, one in zip(map(found.__getitem__, keys), self._shape.build(cells), strict=True):
+            owned.append(one)
 
     def _single(self, found: list[Any] | None) -> Any:
         if found:

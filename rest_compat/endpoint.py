@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from graph.context import Context, Problem
 from graph.execution import Prepared
-from graph.http import LARGEST_BODY, BodyTooLarge, ClientLeft, Headers, Request, respond
+from graph.http import LARGEST_BODY, NO_STORE, BodyTooLarge, ClientLeft, Headers, Request, respond
 from graph.services import Services
 from rest_compat import envelope, variables
 from rest_compat.envelope import Refusal
@@ -43,7 +43,7 @@ class Endpoint:
             return
         headers = [
             *response.headers,
-            (b"cache-control", b"no-store"),
+            NO_STORE,
             (b"x-request-id", request.id.encode()),
         ]
         await respond(send, response.status, response.body, b"application/json", headers)

@@ -1,7 +1,7 @@
 """The documented envelope around data and errors, and the HTTP status of each error code."""
 
+import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -117,7 +117,7 @@ def failure(refusal: Refusal, request_id: str) -> bytes:
 
 def now() -> str:
     """The time as documented: `2025-07-30T12:00:00Z`."""
-    return f"{datetime.now(UTC).isoformat()[:19]}Z"
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _invalid(code: str, field: str, issue: str) -> Refusal:

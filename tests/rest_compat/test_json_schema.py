@@ -59,7 +59,7 @@ def prepared(text: str) -> Prepared:
         )
         for one in operation.variable_definitions or ()
     }
-    return Prepared(None, operation, document, variables, lambda _: None)
+    return Prepared(None, operation.operation, operation, document, variables, lambda _: None)
 
 
 def bare(schema: Any) -> Any:
