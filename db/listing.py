@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import orjson
 from sqlalchemy import (
     ARRAY,
@@ -56,8 +57,7 @@ class Filter:
     prepare: Callable[[Any], Any] = _as_it_is
 
 
-@dataclass(frozen=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     """What a list is sorted by; ties are broken by id."""
 
     by: str

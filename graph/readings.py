@@ -11,6 +11,7 @@ from sqlalchemy import Dialect, Integer, bindparam
 from db.actors import Actor
 from db.listing import Order, Place
 from db.statements import Compiled, Fetch, Reading, Rows
+from db.types import Role
 from graph.context import Context
 from graph.leaves import Leaves
 from graph.links import PageLinks, pagination
@@ -36,11 +37,12 @@ class GotReading:
         self._level = Level(self._noun, self._noun.select(), dialect, leaves, is_one=True)
         self._shape = self._level.shape(chosen.selected)
         self.is_single = self._level.is_single
-        self._compiled: dict[bool, Compiled] = {}
+        self._compiled: dict[Role, Compiled] = {}
 
     def begin(self, arguments: Mapping[str, Any], context: Context) -> Begin:
         actor = context.signed_in
-        fetch = self._statement(actor).fetch({"id": arguments["id"], "viewer_id": actor.id})
+        compiled = self._compiled.get(actor.role) or self._compile(actor)
+        fetch = compiled.fetch({"id": arguments["id"], "viewer_id": actor.id})
         return lambda: self._read(fetch)
 
     def _read(self, fetch: Fetch) -> Reading[Any]:
@@ -50,13 +52,12 @@ class GotReading:
         cells = yield from self._level.fill(rows)
         return self._shape.build(cells)[0]
 
-    def _statement(self, actor: Actor) -> Compiled:
-        if actor.is_admin not in self._compiled:
-            visible = self._listing.matching(_anyone_like(actor), {})
-            by_id = self._listing.table.c.id == bindparam("id")
-            statement = self._noun.select().where(by_id, visible)
-            self._compiled[actor.is_admin] = self._level.compiled(statement)
-        return self._compiled[actor.is_admin]
+    def _compile(self, actor: Actor) -> Compiled:
+        visible = self._listing.matching(_anyone_like(actor), {})
+        by_id = self._listing.table.c.id == bindparam("id")
+        statement = self._level.compiled(self._noun.select().where(by_id, visible))
+        self._compiled[actor.role] = statement
+        return statement
 
 
 class ListedReading:
@@ -91,7 +92,7 @@ class ListedReading:
             asked.order,
             asked.is_backwards,
             asked.place is not None,
-            actor.is_admin,
+            actor.role,
         )
         if key not in self._forms:
             form = _Form(self._source, self._chosen, asked.order, self._dialect, self._leaves)

@@ -192,10 +192,11 @@ class Level:
 
         def build(cells: Cells) -> Values:
             shown = objects.build(cells)
-            keys = cells.columns[found]
-            if None not in keys:
-                return shown
-            return [None if key is None else one for key, one in zip(keys, shown, strict=True)]
+            keys, place = cells.columns[found], -1
+            for _ in range(keys.count(None)):
+                place = keys.index(None, place + 1)
+                shown[place] = None
+            return shown
 
         return build
 
