@@ -1,8 +1,8 @@
 """The arguments of a planned root field: what no variable decides is converted only once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphql import (
     FieldNode,
@@ -31,35 +31,36 @@ class Arguments:
     def __init__(self, field: GraphQLField, node: FieldNode, usual: Convert) -> None:
         values = {argument.name.value: argument.value for argument in node.arguments or ()}
         self._changing: list[_Taken] = []
-        self._constant: dict[str, Any] = {}
+        constant: list[_Taken] = []
         for name, argument in field.args.items():
             value = values.get(name)
-            taken = _Taken(argument, given(argument, value), usual)
-            if varies(value):
-                self._changing.append(taken)
-            else:
-                taken.add(self._constant, {})
+            python_name = argument.extensions[DEFINITION].python_name
+            taken = _Taken(python_name, given(argument, value), _converter(argument, usual))
+            (self._changing if varies(value) else constant).append(taken)
+        self._constant = _made(constant, {}, {})
 
     def of(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments under these variables. Raises GraphQLError."""
-        found = self._constant.copy()
-        for taken in self._changing:
-            taken.add(found, variables)
-        return found
+        return _made(self._changing, variables, self._constant)
 
 
-class _Taken:
+class _Taken(NamedTuple):
     """One argument, as the resolver takes it."""
 
-    def __init__(self, argument: GraphQLArgument, make: Make, usual: Convert) -> None:
-        self._name: str = argument.extensions[DEFINITION].python_name
-        self._make = make
-        self._convert = _converter(argument, usual)
+    name: str
+    make: Make
+    convert: Callable[[Any], Any] | None
 
-    def add(self, found: dict[str, Any], variables: Mapping[str, Any]) -> None:
-        value = self._make(variables)
+
+def _made(
+    arguments: Iterable[_Taken], variables: Mapping[str, Any], others: Mapping[str, Any]
+) -> dict[str, Any]:
+    found = {**others}
+    for name, make, convert in arguments:
+        value = make(variables)
         if value is not Undefined:
-            found[self._name] = self._convert(value) if self._convert else value
+            found[name] = convert(value) if convert else value
+    return found
 
 
 def _converter(argument: GraphQLArgument, usual: Convert) -> Callable[[Any], Any] | None:

@@ -40,11 +40,16 @@ class Variables:
     def of(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The variables under these values, coerced to their types. Raises `Misgiven`."""
         coerced = self._defaults.copy()
-        for name, is_required, coerce in self._coercers:
-            if name in given:
-                coerced[name] = coerce(given[name])
-            elif is_required:
-                raise Misgiven
+        try:
+            for name, is_required, coerce in self._coercers:
+                if name in given:
+                    coerced[name] = coerce(given[name])
+                elif is_required:
+                    raise Misgiven
+        except Exception:  # noqa: BLE001 - a scalar may raise anything for what it can't be
+            raise Misgiven from None
+        if Undefined in coerced.values():
+            raise Misgiven
         return coerced
 
 
@@ -52,26 +57,10 @@ def _coercer(type_: GraphQLInputType) -> Callable[[Any], Any]:
     """What graphql-core does with a value of this type, without finding out each time which."""
     nullable = get_nullable_type(type_)
     if not is_leaf_type(nullable):
-        return lambda value: _checked(coerce_input_value, value, type_)
-    if is_non_null_type(type_):
-        return lambda value: _checked(nullable.coerce_input_value, _given(value))
-    return lambda value: None if value is None else _checked(nullable.coerce_input_value, value)
-
-
-def _checked(coerce: Callable[..., Any], *arguments: Any) -> Any:
-    try:
-        coerced = coerce(*arguments)
-    except Exception:  # noqa: BLE001 - a scalar may raise anything for what it can't be
-        raise Misgiven from None
-    if coerced is Undefined:
-        raise Misgiven
-    return coerced
-
-
-def _given(value: Any) -> Any:
-    if value is None:
-        raise Misgiven
-    return value
+        return lambda value: coerce_input_value(value, type_)
+    coerce = nullable.coerce_input_value
+    absent = Undefined if is_non_null_type(type_) else None
+    return lambda value: absent if value is None else coerce(value)
 
 
 def _coerced(variables: Any) -> dict[str, Any]:

@@ -31,6 +31,8 @@ def given(declared: GraphQLArgument | GraphQLInputField, node: ValueNode | None)
     default = coerce_default_value(declared)
     is_required = is_non_null_type(declared.type) and default is Undefined
     make = _made(node, declared.type) if node else None
+    if make and default is Undefined and not is_required:
+        return make
 
     def find(variables: Mapping[str, Any]) -> Any:
         found = make(variables) if make else Undefined

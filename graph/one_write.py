@@ -3,10 +3,9 @@
 uvicorn writes the head of an answer before its body is there. ASGI allows a server to wait for it.
 """
 
-from collections.abc import Awaitable
-from typing import Any, cast
+from typing import Any
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -21,23 +20,21 @@ in_line = b"%b: %b\r\n".__mod__
 class HttpProtocol(HttpToolsProtocol):
     """Whole answers are written at once; others, and what is out of the ordinary, by uvicorn."""
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        super()._start_asgi_task(cycle, cast(Any, _Answering(cycle, app)))
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        cycle.send = _Answer(cycle).send
+        super()._start_asgi_task(cycle, app)
 
 
-class _Answering:
-    """An application that answers one request."""
+class _Answer:
+    """What is sent to one request."""
 
-    def __init__(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:
+    def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
-        self._app = app
+        self._send: Any = cycle.send
         self._start: Message | None = None
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        return self._app(scope, receive, self._send)
-
-    async def _send(self, message: Message) -> None:
-        cycle: Any = self._cycle
+    async def send(self, message: Message) -> None:
+        cycle = self._cycle
         if message["type"] == "http.response.start" and not cycle.response_started:
             self._start = message
             return
@@ -47,8 +44,8 @@ class _Answering:
                 await cycle.flow.drain()
             if self._write(start, message):
                 return
-            await cycle.send(start)
-        await cycle.send(message)
+            await self._send(start)
+        await self._send(message)
 
     def _write(self, start: Message, message: Message) -> bool:
         """Write all of an answer; False when uvicorn has to do it."""

@@ -24,6 +24,7 @@ from graphql import (
 )
 from sqlalchemy import Dialect
 
+from db.actors import Actor
 from db.errors import Problem
 from graph.arguments import Arguments, Convert
 from graph.given import Misgiven, Variables
@@ -100,10 +101,10 @@ class Plan:
     ) -> Mapping[str, Any]:
         if len(roots) == 1:
             (root,) = roots
-            reading = root.begin(variables, context)
+            reading = root.begin(variables, context.actor)
             found = await context.database.read(reading, is_single=root.reading.is_single)
             return {root.key: found}
-        readings = [(root.key, root.begin(variables, context)) for root in roots]
+        readings = [(root.key, root.begin(variables, context.actor)) for root in roots]
         together: Mapping[str, Any] = await context.database.read(lambda: _together(readings))
         return together
 
@@ -115,10 +116,10 @@ class Plan:
         except (GraphQLError, LookupError):
             raise Unplanned from None
         try:
-            root.check(context)
+            root.check(context.actor)
             info = SimpleNamespace(context=context)
             id_ = await root.source.function(None, info, **arguments)
-            reading = root.reading.begin({"id": id_}, context)
+            reading = root.reading.begin({"id": id_}, context.actor)
             shown = await context.database.read(reading)
         except Exception as error:  # noqa: BLE001 - as any resolver's, it becomes part of the answer
             located = GraphQLError(str(error), root.node, path=[root.key], original_error=error)
@@ -190,15 +191,15 @@ class _Root:
         self._permissions = [asked.permission for asked in definition.permission_classes]
         self.arguments = Arguments(field, node, convert)
 
-    def begin(self, variables: Mapping[str, Any], context: Any) -> Callable[[], Any]:
+    def begin(self, variables: Mapping[str, Any], actor: Actor) -> Callable[[], Any]:
         """What reads this field, for an actor who may ask for it."""
-        self.check(context)
-        return self.reading.begin(self.arguments.of(variables), context)
+        self.check(actor)
+        return self.reading.begin(self.arguments.of(variables), actor)
 
-    def check(self, context: Any) -> None:
+    def check(self, actor: Actor) -> None:
         """Raises the problem of an actor who may not ask for this."""
         for permission in self._permissions:
-            context.signed_in.must(permission)
+            actor.must(permission)
 
 
 def _together(readings: Sequence[tuple[str, Callable[[], Any]]]) -> Any:

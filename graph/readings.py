@@ -12,7 +12,6 @@ from db.actors import Actor
 from db.listing import Order, Place
 from db.statements import Compiled, Fetch, Reading, Rows
 from db.types import Role
-from graph.context import Context
 from graph.leaves import Leaves
 from graph.links import PageLinks, pagination
 from graph.nouns import NOUNS
@@ -39,8 +38,7 @@ class GotReading:
         self.is_single = self._level.is_single
         self._compiled: dict[Role, Compiled] = {}
 
-    def begin(self, arguments: Mapping[str, Any], context: Context) -> Begin:
-        actor = context.signed_in
+    def begin(self, arguments: Mapping[str, Any], actor: Actor) -> Begin:
         compiled = self._compiled.get(actor.role) or self._compile(actor)
         fetch = compiled.fetch({"id": arguments["id"], "viewer_id": actor.id})
         return lambda: self._read(fetch)
@@ -73,9 +71,8 @@ class ListedReading:
         usual = _Form(source, chosen, Order(source.lists.listing.default_order), dialect, leaves)
         self.is_single = usual.is_single
 
-    def begin(self, arguments: Mapping[str, Any], context: Context) -> Begin:
-        lists, actor = self._source.lists, context.signed_in
-        is_page = self._source.is_page
+    def begin(self, arguments: Mapping[str, Any], actor: Actor) -> Begin:
+        lists, is_page = self._source.lists, self._source.is_page
         asked = lists.asked_page(arguments) if is_page else lists.asked_slice(arguments)
         form = self._form(asked, actor)
         values: dict[str, Any] = {f"filter_{name}": value for name, value in asked.filters.items()}

@@ -250,7 +250,7 @@ class Shape:
     def build(self, cells: Cells) -> list[Any]:
         if not cells.height:
             return []
-        values = self._pick(cells.columns)
+        values = list(self._pick(cells.columns))
         for index, convert in self._converted:
             values[index] = convert(values[index])
         for index, build in self._built:
@@ -258,12 +258,11 @@ class Shape:
         return self._objects.of(values, cells.height)
 
 
-def _picker(places: Sequence[int]) -> Callable[[Sequence[Values]], list[Values]]:
+def _picker(places: Sequence[int]) -> Callable[[Sequence[Values]], Iterable[Values]]:
     """What takes the columns at these places."""
     if len(places) < 2:  # An `itemgetter` of one item makes no tuple of it.
-        return lambda columns: [columns[place] for place in places]
-    pick = itemgetter(*places)
-    return lambda columns: list(pick(columns))
+        return lambda columns: (columns[place] for place in places)
+    return itemgetter(*places)
 
 
 class Objects:
