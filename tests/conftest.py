@@ -2,6 +2,9 @@
 
 import pytest
 
+# What tests share says as well as they do what was not as expected.
+pytest.register_assert_rewrite("tests.db.claims_chaos", "tests.db.claims_model")
+
 pytest_plugins = [
     "tests.fixtures.sqlite",
     "tests.fixtures.postgres",

@@ -21,6 +21,7 @@ from db.types import Lane, ProjectStatus, RunStatus
 from tests.db import queues
 
 CLAIMERS = 8
+SHARE = claims.SHARE_SECONDS * 1_000_000
 LIMITS = (1, 1, 2, 2, 3, 3, 4, 5)
 TASKS_OF_A_PROJECT = 12
 MOST_AT_ONCE = 4
@@ -62,6 +63,7 @@ class Model:
     running: dict[str, Waiting] = field(default_factory=dict)
     completed: set[str] = field(default_factory=set)
     paused: set[Lane] = field(default_factory=set)
+    ties: int = 0
 
     def best(self, most: int) -> list[str]:
         """The runs to claim: one after the other, each the best of those that may run then."""
@@ -72,8 +74,9 @@ class Model:
             free = [run for run in ready if busy[run.bucket] < self.limits.get(run.bucket, 0)]
             if not free:
                 break
-            share = claims.SHARE_SECONDS * 1_000_000
-            best = min(free, key=lambda run: (run.rank + share * busy[run.bucket], run.run_id))
+            ranks = {run.run_id: run.rank + SHARE * busy[run.bucket] for run in free}
+            best = min(free, key=lambda run: (ranks[run.run_id], run.run_id))
+            self.ties += list(ranks.values()).count(ranks[best.run_id]) > 1
             ready.remove(best)
             busy[best.bucket] += 1
             chosen.append(best.run_id)
@@ -111,7 +114,8 @@ class World:
     """What is in the database, and what was done to it."""
 
     user: Actor
-    rounds: int = 0
+    to_claim: int = 0
+    claimed: int = 0
     workers: list[str] = field(default_factory=list)
     limits: dict[str, int] = field(default_factory=dict)
     turns: list[Turn] = field(default_factory=list)
@@ -119,12 +123,12 @@ class World:
     tries: int = 0
 
 
-async def check_claims(database_url: str, rounds: int) -> None:
-    """Let eight claim at once, so many turns each: every claim has to take exactly the best."""
+async def check_claims(database_url: str, to_claim: int) -> None:
+    """Let eight at once claim so many runs at least: every claim has to take exactly the best."""
     chance = random.Random(7)
     async with queues.opened(database_url, CLAIMERS + 1) as (mine, *theirs):
         world, first = await mine.write(laid_out, chance)
-        world.rounds = rounds
+        world.to_claim = to_claim
         async with asyncio.timeout(600):
             await asyncio.gather(
                 *(
@@ -142,7 +146,9 @@ async def check_claims(database_url: str, rounds: int) -> None:
     assert [] == wrong
     assert 1 == max(claimed.values())
     assert len(world.turns) == world.tries, "a transaction was tried again: a deadlock"
-    assert claimed.total() > CLAIMERS * rounds / 4, "most turns found nothing"
+    assert claimed.total() >= to_claim
+    assert claimed.total() > len(world.turns) / 4, "most turns found nothing"
+    assert model.ties, "no two were ever alike"
 
 
 def laid_out(tx: Tx, chance: random.Random) -> tuple[World, Turn]:
@@ -171,12 +177,12 @@ async def claim_for_a_while(
     database: Database, world: World, worker: str, chance: random.Random
 ) -> None:
     held: list[Any] = []
-    for left in reversed(range(world.rounds)):
-        # At last it makes room: SQLite's lock is not fair, and lets some be done before others.
-        ending = chance.sample(held, chance.randint(0, len(held))) if left else held
-        most = chance.randint(1, MOST_AT_ONCE) if left else 1
+    while world.claimed < world.to_claim:
+        ending = chance.sample(held, chance.randint(0, len(held)))
+        most = chance.randint(1, MOST_AT_ONCE)
         turn, claimed = await written(database, one_turn, world, worker, ending, most, chance)
         world.turns.append(turn)
+        world.claimed += len(claimed)
         held = [run for run in held if run not in ending] + list(claimed)
 
 
@@ -200,10 +206,11 @@ def one_turn(
 
 async def pause_for_a_while(database: Database, world: World, chance: random.Random) -> None:
     """Pause and resume lanes meanwhile; in the end none is paused."""
-    for paused in (True, False) * (world.rounds // 8):
-        for lane in chance.sample(list(Lane), 2):
-            world.turns.append(await written(database, set_paused, world, lane, paused))
-        await asyncio.sleep(chance.uniform(0, 0.05))
+    while world.claimed < world.to_claim:
+        for paused in (True, False):
+            for lane in chance.sample(list(Lane), 2):
+                world.turns.append(await written(database, set_paused, world, lane, paused))
+            await asyncio.sleep(chance.uniform(0, 0.05))
 
 
 def set_paused(tx: Tx, world: World, lane: Lane, paused: bool) -> Turn:

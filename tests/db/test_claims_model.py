@@ -4,4 +4,4 @@ from tests.db.claims_model import check_claims
 
 
 async def test_every_claim_of_eight_at_once_takes_exactly_the_best(database_url: str) -> None:
-    await check_claims(database_url, rounds=4)
+    await check_claims(database_url, to_claim=30)

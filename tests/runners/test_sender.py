@@ -11,6 +11,7 @@ import pytest
 from db.deliveries import Answer, Taken
 from runners import sender as sending
 from runners.sender import Sender, signature
+from tests.fixtures.missing import not_tested
 from tests.fixtures.receiver import Receiver, receiving
 
 SECRET = "a secret of the receiver"
@@ -123,7 +124,7 @@ def certified(directory: Path, name: str) -> ssl.SSLContext:
     """What a server of this name speaks TLS by; its certificate is beside its key."""
     openssl = shutil.which("openssl")
     if not openssl:
-        pytest.skip("NOT TESTED: there is no openssl to make a certificate with")
+        not_tested("NOT TESTED: there is no openssl to make a certificate with")
     certificate, key = directory / "certificate", directory / "key"
     subprocess.run(
         [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
