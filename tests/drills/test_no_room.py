@@ -1,82 +1,117 @@
 """A full disk, and a database that must not be written: what is refused is said, none is lost."""
 
 import asyncio
+import contextlib
 import hashlib
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 from gql.transport.exceptions import TransportQueryError
 from sqlalchemy import make_url, select
 
 from db.engine import Database, Tx
+from db.errors import DatabaseUnavailable
+from db.migrations import upgrade
 from db.tables import runs
 from tests.drills.aftermath import NOTHING, left_behind
+from tests.fixtures.directories import directory_of_ours
+from tests.fixtures.postgres import execute, installations, served
 from tests.fixtures.program import program
 from tests.fixtures.server import PASSWORD, serving, settings_for
+from tests.fixtures.small_disk import SmallDisk, small_disk
 from tests.journeys.clients import CREATE_PROJECT, OUTPUT, GraphqlSocket
 
 RUN = """mutation ($command: String!) { executeCommand(input: {command: $command}) { id } }"""
 UNAVAILABLE = "DATABASE_ERROR"
+END_CONNECTIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1"
 DISK_BYTES = 48_000_000
 LINES = 1_500_000
 PATIENCE_SECONDS = 60
 
-OF_ITS_OWN = ("unshare", "--map-root-user", "--mount", "sh", "-c")
-# The disk is gone when the server is: what is on it is brought away then.
-ON_A_SMALL_DISK = """
-mount -t tmpfs -o size={size} none {disk}
-"$@" & server=$!
-trap "kill $server" TERM
-wait $server; wait $server
-cp {disk}/queue.db* {kept}
-"""
+# Within the disk's namespace, under a name that PostgreSQL accepts: it refuses to be root.
+AS_SOMEBODY = (
+    *("unshare", "--map-user=65534", "--map-group=65534"),
+    *("setpriv", "--pdeathsig", "INT"),
+)
 
 
-async def test_output_waits_while_the_disk_is_full_and_all_of_it_is_kept(tmp_path: Path) -> None:
-    disk, kept = tmp_path / "disk", tmp_path / "kept"
-    for directory in (disk, kept):
-        directory.mkdir()
-    filled, gate, printed = tmp_path / "filled", tmp_path / "gate", tmp_path / "printed"
-    await require_mounts(disk)
-    small = ON_A_SMALL_DISK.format(size=DISK_BYTES, disk=disk, kept=kept)
-    fills = (
-        f"cat /dev/zero > filler; touch {filled}; "
-        f"until [ -e {gate} ]; do sleep 0.02; done; rm filler"
-    )
-    prints = f"until [ -e {filled} ]; do sleep 0.02; done; seq 1 {LINES}; touch {printed}"
-    url = f"sqlite:///{disk}/queue.db"
-    async with (
-        asyncio.timeout(PATIENCE_SECONDS),
-        program(disk, url, wrapper=(*OF_ITS_OWN, small, "sh")) as server,
+@dataclass
+class Crowded:
+    """A database on a small disk, how a server is started that finds it, and how we look at it."""
+
+    url: str
+    wrapper: tuple[str, ...]
+    from_outside: Callable[[], str]
+
+
+@asynccontextmanager
+async def sqlite_on(disk: SmallDisk, kept: Path) -> AsyncIterator[Crowded]:
+    def copied() -> str:
+        for file in disk.from_outside.glob("queue.db*"):
+            shutil.copy(file, kept)
+        return f"sqlite:///{kept}/queue.db"
+
+    yield Crowded(f"sqlite:///{disk.directory}/queue.db", disk.entering, copied)
+
+
+@asynccontextmanager
+async def postgres_on(disk: SmallDisk, _kept: Path) -> AsyncIterator[Crowded]:
+    """Only its tables are there, not its log: without room for that PostgreSQL ends altogether.
+
+    To a server it would then be away; that it is there and refuses is the harder case.
+    """
+    (disk.from_outside / "tables").mkdir()
+    binaries = next(installations())
+    with (
+        directory_of_ours() as home,
+        served(binaries, home, (*disk.entering, *AS_SOMEBODY)) as server,
     ):
-        user = GraphqlSocket(server.url)
-        await user.sign_in("admin", PASSWORD)
-        await user.create_project("Before")
-        printing = (await user.ask(RUN, command=prints))["executeCommand"]["id"]
-        filling = (await user.ask(RUN, command=fills))["executeCommand"]["id"]
-        while not filled.exists():  # noqa: ASYNC110 - a command's sign
-            await asyncio.sleep(0.02)
-        refusal = await refused(user)
-        projects = await user.ask("{ projects { totalCount } }")
-        is_waiting = not printed.exists()
-        gate.touch()
-        await finished(user, filling)
-        end = await finished(user, printing)
-        await user.create_project("After")
+        await execute(server, f"CREATE TABLESPACE small LOCATION '{disk.directory}/tables'")
+        await execute(server, "CREATE DATABASE queue TABLESPACE small")
+        url = make_url(server).set(database="queue").render_as_string()
+        await asyncio.to_thread(upgrade, url)
+        yield Crowded(url, (), lambda: url)
+
+
+@pytest.mark.parametrize("on", [sqlite_on, postgres_on])
+async def test_output_waits_while_the_disk_is_full_and_all_of_it_is_kept(
+    tmp_path: Path, on: Callable[[SmallDisk, Path], AbstractAsyncContextManager[Crowded]]
+) -> None:
+    place, kept = tmp_path / "disk", tmp_path / "kept"
+    for directory in (place, kept):
+        directory.mkdir()
+    filled, printed = tmp_path / "filled", tmp_path / "printed"
+    prints = f"until [ -e {filled} ]; do sleep 0.02; done; seq 1 {LINES}; touch {printed}"
+    with small_disk(place, DISK_BYTES) as disk:
+        async with asyncio.timeout(PATIENCE_SECONDS), on(disk, kept) as crowded:
+            async with program(tmp_path, crowded.url, crowded.wrapper) as server:
+                user = GraphqlSocket(server.url)
+                await user.sign_in("admin", PASSWORD)
+                printing = (await user.ask(RUN, command=prints))["executeCommand"]["id"]
+                disk.fill()
+                filled.touch()
+                taken, refusal = await refused(user)
+                projects = await user.ask("{ projects { totalCount } }")
+                await server.hear("a run waits for the database")
+                is_waiting = not printed.exists()
+                disk.make_room()
+                end = await finished(user, printing)
+                await user.create_project("After")
+            left = await left_behind(crowded.from_outside())
 
     whole = "".join(f"{number}\n" for number in range(1, LINES + 1)).encode()
     assert UNAVAILABLE == refusal
-    assert {"projects": {"totalCount": 1}} == projects
+    assert {"projects": {"totalCount": taken}} == projects
     assert is_waiting
     assert ("COMPLETED", len(whole)) == (end["status"], end["totalBytes"])
     assert hashlib.sha256(whole).hexdigest() == end["sha256"]
-    assert NOTHING == await left_behind(f"sqlite:///{kept}/queue.db")
+    assert NOTHING == left
 
 
 async def test_output_waits_while_the_database_must_not_be_written(
@@ -93,9 +128,9 @@ async def test_output_waits_while_the_database_must_not_be_written(
         await begun(database, run_id)
         async with read_only(database, database_url):
             gate.touch()
-            refusal = await refused(user)
+            _, refusal = await refused(user)
             projects = await user.ask("{ projects { totalCount } }")
-            run = await database.first(select(runs).where(runs.c.id == run_id))
+            run = await on_record(database, run_id)
         end = await finished(user, run_id)
 
     assert run
@@ -109,13 +144,13 @@ async def test_output_waits_while_the_database_must_not_be_written(
     assert NOTHING == await left_behind(database_url)
 
 
-async def refused(user: GraphqlSocket) -> str:
-    """The code with which a change is refused."""
-    for number in range(100):  # What there is room for yet, is taken.
+async def refused(user: GraphqlSocket) -> tuple[int, str]:
+    """How many changes there is room for yet, and the code with which the next is refused."""
+    for number in range(100):
         try:
             await user.ask(CREATE_PROJECT, input={"name": f"{number}", "description": "x" * 2000})
         except TransportQueryError as refusal:
-            return code_of(refusal)
+            return number, code_of(refusal)
     raise AssertionError("nothing was refused")
 
 
@@ -139,6 +174,13 @@ async def begun(database: Database, run_id: str) -> None:
     with database.bus.listen(f"run:{run_id}") as listener:
         while not await database.scalar(select(runs.c.started_at).where(runs.c.id == run_id)):
             await listener.wait(1)
+
+
+async def on_record(database: Database, run_id: str) -> Any:
+    """The run; who happens to read by a connection that was ended has to read again."""
+    while True:
+        with contextlib.suppress(DatabaseUnavailable):
+            return await database.first(select(runs).where(runs.c.id == run_id))
 
 
 @asynccontextmanager
@@ -165,24 +207,6 @@ async def _set_read_only(url: str, value: str) -> None:
     """Let all connections begin anew, as after a fail-over to a replica, or from it."""
     address = make_url(url)
     elsewhere = address.set(database="postgres").render_as_string(hide_password=False)
-    connection = await asyncpg.connect(elsewhere)
-    try:
-        name = address.database
-        await connection.execute(
-            f"ALTER DATABASE {name} SET default_transaction_read_only = {value}"
-        )
-        await connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name
-        )
-    finally:
-        await connection.close()
-
-
-async def require_mounts(disk: Path) -> None:
-    """Skip where there can be no small disk."""
-    if shutil.which(OF_ITS_OWN[0]):
-        mounting = f"mount -t tmpfs none {disk}"
-        tried = await asyncio.create_subprocess_exec(*OF_ITS_OWN, mounting)
-        if await tried.wait() == 0:
-            return
-    pytest.skip("NOT TESTED with a full disk: no mount namespace can be made here")
+    name = address.database
+    await execute(elsewhere, f"ALTER DATABASE {name} SET default_transaction_read_only = {value}")
+    await execute(elsewhere, END_CONNECTIONS, name)
