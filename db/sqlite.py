@@ -184,7 +184,8 @@ class _Pending:
 def _commit_together(connection: Connection, batch: list[_Pending]) -> None:
     try:
         with connection.begin():
-            for pending in batch:
+            # Who has given up waiting meanwhile, as for a lock, does not want it any more.
+            for pending in [pending for pending in batch if not pending.future.cancelled()]:
                 _run_within(connection, pending, alone=len(batch) == 1)
     except _Refused:
         pass

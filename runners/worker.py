@@ -183,9 +183,13 @@ class Worker:
 
     async def _beat(self) -> None:
         began = asyncio.get_running_loop().time()
-        # What is claimed meanwhile may not be in the answer.
-        watched = dict(self._executions)
-        async with asyncio.timeout(claims.BEAT_SECONDS):
+        # What is claimed meanwhile may not be in the answer; what we have let go is for others.
+        watched = {
+            run_id: execution
+            for run_id, execution in self._executions.items()
+            if execution.stopped is not Stop.LOST
+        }
+        async with asyncio.timeout_at(self._latest_answer(began)):
             held = await self._database.write(claims.beat, self.id, list(watched))
         self._put_off_fuse(began + SELF_FENCE_SECONDS)
         for run_id, execution in watched.items():
@@ -193,6 +197,12 @@ class Worker:
                 execution.stop(Stop.LOST)
             elif held[run_id]:
                 execution.stop(Stop.CANCELLED)
+
+    def _latest_answer(self, began: float) -> float:
+        """When to give a beat up: one that the fuse overtakes would renew what we have let go."""
+        latest = began + claims.BEAT_SECONDS
+        burns_at = self._fuse.when() if self._fuse else latest
+        return min(latest, burns_at) if burns_at > began else latest
 
     def _put_off_fuse(self, until: float) -> None:
         if self._fuse:

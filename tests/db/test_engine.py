@@ -16,6 +16,7 @@ from db.postgres import PostgresDatabase
 from db.sqlite import SqliteDatabase
 from db.statements import Statement
 from db.tables import lanes
+from tests.db.queues import opened
 
 UNITS = 20
 
@@ -142,6 +143,30 @@ async def test_units_that_wait_together_share_one_commit(sqlite_url: str) -> Non
 
     # That of the blocking unit, and one for all that waited for it.
     assert 2 == len(commits)
+
+
+async def test_a_unit_whose_caller_has_gone_while_it_waited_is_not_carried_out(
+    sqlite_url: str,
+) -> None:
+    async with opened(sqlite_url, 2) as (database, other):
+        holds, may_end = threading.Event(), threading.Event()
+
+        def hold(_: Tx) -> None:
+            holds.set()
+            may_end.wait()
+
+        holding = asyncio.create_task(other.write(hold))
+        await asyncio.to_thread(holds.wait)
+        writing = asyncio.create_task(database.write(add, "late"))
+        await asyncio.sleep(0)
+        writing.cancel()
+        may_end.set()
+        await holding
+        await database.write(add, "next")
+        found = await added(database)
+
+    assert writing.cancelled()
+    assert {"next"} == found
 
 
 async def test_units_whose_transaction_is_lost_are_not_said_to_be_committed(

@@ -4,24 +4,29 @@ import asyncio
 import os
 import random
 import signal
+import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from select import select as select_ready
 from typing import Any
 
-import pytest
-from sqlalchemy import select, update
+from sqlalchemy import NullPool, make_url, select, text, update
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from app import create_worker
 from db import claims, commands, tasks
 from db.engine import Database, Tx
-from db.tables import chunks, runs
+from db.postgres import with_driver
+from db.tables import chunks, events, runs
 from db.tables import tasks as task_rows
 from db.tables import workers as worker_rows
 from db.types import Lane, RunStatus
 from tests.db import queues
-from tests.drills.aftermath import NOTHING, left_behind, processes_of
-from tests.drills.workers import hurry, workers
+from tests.drills.aftermath import NOTHING, left_behind
+from tests.drills.workers import workers
 from tests.fixtures.server import settings_for
 
 KILLED = 10
@@ -55,34 +60,63 @@ async def test_runs_of_ten_killed_workers_get_their_next_state_in_time_and_are_n
 
 
 async def test_what_a_worker_says_after_its_lease_is_over_changes_nothing(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database_url: str, tmp_path: Path
 ) -> None:
-    lease_seconds = 5.0
-    hurry(lease_seconds, monkeypatch.setattr)
-    book, frozen = tmp_path / "book", tmp_path / "frozen"
+    book, frozen, over = (tmp_path / name for name in ("book", "frozen", "over"))
     # Quiet when its worker freezes: else that may hold SQLite's lock, for all to wait for.
-    wait = f"until [ -e {frozen} ]; do sleep 0.02; done"
-    late = f"echo early; {wait}; while echo late; do sleep 0.01; done"
-    command = f"echo begun >> {book}; [ $(wc -l < {book}) -gt 1 ] || {{ {late}; }}"
+    late = f"echo early; {waiting_for(frozen)}; while echo late; do sleep 0.01; done"
+    # Nor has it printed again by then: what is late has a number that is free.
+    again = f"{waiting_for(over)}; echo again"
+    command = f"echo begun >> {book}; if [ $(wc -l < {book}) = 1 ]; then {late}; else {again}; fi"
     async with (
         queues.opened(database_url, 1) as (database,),
-        workers(1, tmp_path, database_url, lease_seconds, WORKER_CONCURRENCY="1") as (pid,),
+        workers(1, tmp_path, database_url, WORKER_CONCURRENCY="1") as (pid,),
     ):
         run_id = await database.write(retried_task, command, 1)
         await until(database, run_id, lambda run: run.last_seq)
         os.kill(pid, signal.SIGSTOP)
         frozen.touch()
-        async with create_worker(settings_for(database_url, tmp_path), database).working():
-            ended = await until(database, run_id, has_ended)
-            written = await output_of(database, run_id)
+        settings = settings_for(database_url, tmp_path, worker_concurrency=1)
+        async with create_worker(settings, database).working():
+            before = await until(database, run_id, has_started_again)
             os.kill(pid, signal.SIGCONT)
-            assert [] == await processes_of([run_id])
-        now = await until(database, run_id, has_ended)
-        still = await output_of(database, run_id)
+            # The other one is busy: that it takes this means that it is done with what it lost.
+            await until(database, await database.write(command_of_somebody, "true"), has_ended)
+            after = await until(database, run_id, lambda _: True)
+            over.touch()
+            ended = await until(database, run_id, has_ended)
 
+    assert unrenewed(before) == unrenewed(after)
     assert (RunStatus.COMPLETED, 2) == (ended.status, ended.attempt)
-    assert ended == now
-    assert written == still
+    assert b"early\nagain\n" == await printed_by(database_url, run_id)
+    assert NOTHING == await left_behind(database_url)
+
+
+async def test_a_worker_that_cannot_renew_its_leases_stops_its_runs_before_others_may_have_them(
+    database_url: str, tmp_path: Path
+) -> None:
+    book = tmp_path / "book"
+    command = f"echo begun >> {book}; [ $(wc -l < {book}) -gt 1 ] || exec sleep 600"
+    async with (
+        queues.opened(database_url, 1) as (database,),
+        workers(1, tmp_path, database_url, WORKER_CONCURRENCY="1"),
+    ):
+        run_id = await database.write(retried_task, command, 1)
+        started = await until(database, run_id, has_started)
+        process = os.pidfd_open(started.pid)
+        async with nobody_else_writes(database_url):
+            lost = await until(database, run_id, has_started)
+            dead, _, _ = await asyncio.to_thread(select_ready, [process], [], [], PATIENCE_SECONDS)
+            died_at = datetime.now(UTC)
+        os.close(process)
+        ended = await until(database, run_id, has_ended)
+        told = select(events.c.at).where(events.c.kind == "task.retrying")
+        retried_at = await database.scalar(told)
+
+    assert [process] == dead
+    assert died_at < lost.lease_until
+    assert retried_at - lost.lease_until < timedelta(seconds=IN_TIME_SECONDS - claims.LEASE_SECONDS)
+    assert (RunStatus.COMPLETED, 2) == (ended.status, ended.attempt)
     assert NOTHING == await left_behind(database_url)
 
 
@@ -109,6 +143,10 @@ def enqueued(tx: Tx, book: Path) -> list[str]:
         else:
             run_ids.append(commands.execute(tx, user, command=command))
     return run_ids
+
+
+def command_of_somebody(tx: Tx, command: str) -> str:
+    return commands.execute(tx, queues.add_user(tx, "somebody"), command=command)
 
 
 def retried_task(tx: Tx, command: str, number: int) -> str:
@@ -147,10 +185,38 @@ def has_started(run: Any) -> bool:
     return run.started_at is not None
 
 
+def has_started_again(run: Any) -> bool:
+    return has_started(run) and run.attempt == 2
+
+
 def has_ended(run: Any) -> bool:
     return run.finished_at is not None
 
 
-async def output_of(database: Database, run_id: str) -> list[Any]:
-    printed = select(chunks).where(chunks.c.run_id == run_id).order_by(chunks.c.seq)
-    return [tuple(chunk) for chunk in await database.rows(printed)]
+def waiting_for(sign: Path) -> str:
+    return f"until [ -e {sign} ]; do sleep 0.02; done"
+
+
+def unrenewed(run: Any) -> dict[str, Any]:
+    """All of a run but for how long it is still held."""
+    return {name: value for name, value in run._asdict().items() if name != "lease_until"}
+
+
+async def printed_by(database_url: str, run_id: str) -> bytes:
+    printed = select(chunks.c.content).where(chunks.c.run_id == run_id).order_by(chunks.c.seq)
+    async with queues.opened(database_url, 1) as (database,):
+        return b"".join(chunk.content for chunk in await database.rows(printed))
+
+
+@asynccontextmanager
+async def nobody_else_writes(url: str) -> AsyncIterator[None]:
+    """The lock that every change needs, for as long as the block lasts."""
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(make_url(url).database or "")) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+    else:
+        engine = create_async_engine(with_driver(url), poolclass=NullPool)
+        async with engine.begin() as connection:
+            await connection.execute(text("LOCK TABLE runs, workers IN EXCLUSIVE MODE"))
+            yield

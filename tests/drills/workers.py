@@ -1,20 +1,17 @@
-"""Workers in processes of their own, for the drills to kill: `workers.py HOW_MANY [LEASE_SECONDS]`.
+"""Workers in processes of their own, for the drills to kill: `workers.py HOW_MANY`.
 
-They are as `claude-cli-api work` starts them, but what takes long to import is imported once. A
-lease of another length shortens all that goes with it.
+They are as `claude-cli-api work` starts them, but what takes long to import is imported once.
 """
 
 import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import cli
-from db import claims
-from runners import worker
 from tests.fixtures.processes import die_with_the_tests
 from tests.fixtures.program import environment
 
@@ -24,16 +21,12 @@ ROOT = Path(__file__).parents[2]
 
 @asynccontextmanager
 async def workers(
-    how_many: int,
-    directory: Path,
-    database_url: str,
-    lease_seconds: float = claims.LEASE_SECONDS,
-    **settings: str,
+    how_many: int, directory: Path, database_url: str, **settings: str
 ) -> AsyncIterator[Sequence[int]]:
     """So many workers that serve, by their pids; killed at the end, unless they have ended."""
     chosen = environment(directory, DATABASE_URL=database_url, **settings)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.drills.workers", str(how_many), str(lease_seconds)),
+        *(sys.executable, "-m", "tests.drills.workers", str(how_many)),
         cwd=ROOT,
         env=chosen,
         stdin=asyncio.subprocess.PIPE,
@@ -56,17 +49,7 @@ async def workers(
         await process.wait()
 
 
-def hurry(lease_seconds: float, change: Callable[[object, str, float], None] = setattr) -> None:
-    """Have the leases of this process last so long, and all that goes with them in proportion."""
-    share = lease_seconds / claims.LEASE_SECONDS
-    change(worker, "SELF_FENCE_SECONDS", worker.SELF_FENCE_SECONDS * share)
-    change(worker, "RESCUE_SECONDS", worker.RESCUE_SECONDS * share)
-    change(claims, "BEAT_SECONDS", claims.BEAT_SECONDS * share)
-    change(claims, "LEASE_SECONDS", lease_seconds)
-
-
-def main(how_many: int, lease_seconds: float) -> None:
-    hurry(lease_seconds)
+def main(how_many: int) -> None:
     pids = [_forked() for _ in range(how_many)]
     sys.stdout.write(" ".join(map(str, pids)) + "\n")
     sys.stdout.flush()
@@ -86,4 +69,4 @@ def _forked() -> int:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]))
+    main(int(sys.argv[1]))

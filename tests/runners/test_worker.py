@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -152,6 +153,33 @@ async def test_a_worker_that_cannot_renew_its_leases_stops_what_runs(
 
     assert not is_alive(identity)
     assert (RunStatus.RUNNING, None) == (run.status, run.finished_at)
+
+
+async def test_a_worker_does_not_renew_the_lease_of_what_it_has_let_go(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold_up(_: Tx) -> None:
+        begun.set()
+        go_on.wait()
+
+    async with working(sqlite_url, tmp_path) as (database, worker):
+        run_id = await executed(database, "exec sleep 600", {})
+        await until(database, run_id, has_started)
+        holding = asyncio.create_task(database.write(hold_up))
+        await asyncio.to_thread(begun.wait)
+        before = await until(database, run_id, lambda _: True)
+        worker._put_off_fuse(asyncio.get_running_loop().time() + 0.3)
+        database.bus.hint([f"worker:{worker.id}"])  # It wants to renew, and has to wait.
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await asyncio.wait(worker._carrying)
+        go_on.set()
+        await holding
+        await database.write(lambda _: None)
+        after = await until(database, run_id, lambda _: True)
+
+    assert before.lease_until == after.lease_until
 
 
 async def test_a_run_that_was_claimed_and_never_begun_is_not_lost_with_its_worker(
