@@ -143,6 +143,8 @@ class Worker:
         execution = Execution(
             self._database, self._settings, self._backend, run, self._journal.report
         )
+        if earlier := self._executions.get(run.id):
+            earlier.stop(Stop.LOST)  # It was taken from us, and comes back to us.
         self._executions[run.id] = execution
         structlog.contextvars.bind_contextvars(run_id=run.id, task_id=run.task_id)
         began = asyncio.get_running_loop().time()
@@ -156,7 +158,8 @@ class Worker:
                 self._free += 1
                 self._wake()
         finally:
-            del self._executions[run.id]
+            if self._executions.get(run.id) is execution:
+                del self._executions[run.id]
 
     async def _carried_out(self, run: Row[Any], execution: Execution) -> Report | None:
         """Carry a run out; what is to be said of it then, if it is still ours."""

@@ -3,21 +3,22 @@
 import asyncio
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
-from db import claims, lifecycle, tasks
+from db import claims, lifecycle, output, tasks
 from db import queues as lanes
 from db.actors import Actor
 from db.engine import Database, Tx
 from db.errors import Problem
 from db.lifecycle import Begun, Ended, Outcome, Released, Report
+from db.output import Chunk
 from db.tables import events, runs
-from db.types import Lane, RunStatus
+from db.types import Lane, RunStatus, Stream
 from tests.db import queues
 
 CLAIMERS = 8
@@ -55,6 +56,8 @@ class Chaos:
     task_ids: list[str] = field(default_factory=list)
     workers: list[str] = field(default_factory=list)
     over_limit: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
+    finishes: Counter[tuple[str, int]] = field(default_factory=Counter)
     accepted: Counter[type] = field(default_factory=Counter)
     refused: Counter[type] = field(default_factory=Counter)
     is_over: bool = False
@@ -62,7 +65,8 @@ class Chaos:
     @property
     def has_shown_enough(self) -> bool:
         """Whether runs came to their end, and some whose worker was too late."""
-        return min(self.accepted[Ended], self.refused[Ended] + self.refused[Released]) > 2
+        late = self.refused[Ended] + self.refused[Released]
+        return min(self.accepted[Ended], late, self.accepted[Chunk], self.refused[Chunk]) > 2
 
 
 async def check_in_chaos(
@@ -96,6 +100,8 @@ async def check_in_chaos(
     assert [] == [words for words in of_runs.values() if not is_allowed(words)]
     assert chaos.accepted[Begun] == sum(words.count("started") for words in of_runs.values())
     assert [] == chaos.over_limit
+    assert [] == chaos.stale
+    assert 1 == max(chaos.finishes.values())
     assert [] == left
 
 
@@ -129,17 +135,24 @@ async def end(chaos: Chaos, seconds: float) -> None:
 async def work(database: Database, chaos: Chaos, worker: str, chance: random.Random) -> None:
     """Claim, begin and end runs; now and then freeze for longer than the lease lasts."""
     begun: list[Any] = []
+    last_seqs: dict[str, int] = {}
     while not chaos.is_over:
         _, claimed = await turn(database, chaos, worker, [], chance.randint(1, 3))
+        last_seqs |= {run.id: run.last_seq for run in claimed}
+        # What it had lost without knowing may come back to it.
+        begun = [run for run in begun if run.id not in {again.id for again in claimed}]
         await freeze(chance)
         starts = [Begun(run.id, run.fence, "boot", 1, 1) for run in claimed]
         accepted, _ = await turn(database, chaos, worker, starts, 0)
         begun += [run for run in claimed if run.id in accepted]
         await freeze(chance)
+        for run in begun:
+            last_seqs[run.id] = await printed(database, chaos, run, last_seqs[run.id])
         if chance.random() < 0.5:
             await database.write(claims.beat, worker, [run.id for run in begun])
         ending = chance.sample(begun, chance.randint(0, len(begun)))
-        await turn(database, chaos, worker, [end_of(run, chance) for run in ending], 0)
+        ends = [end_of(run, last_seqs[run.id], chance) for run in ending]
+        await turn(database, chaos, worker, ends, 0)
         begun = [run for run in begun if run not in ending]
 
 
@@ -147,11 +160,15 @@ async def freeze(chance: random.Random) -> None:
     await asyncio.sleep(FREEZE_SECONDS if chance.random() < 0.2 else 0)
 
 
-def end_of(run: Any, chance: random.Random) -> Report:
+def is_end(report: Report) -> bool:
+    return not isinstance(report, Begun)
+
+
+def end_of(run: Any, last_seq: int, chance: random.Random) -> Report:
     status = chance.choice([RunStatus.COMPLETED, RunStatus.FAILED, None])
     if status is None:
         return Released(run.id, run.fence)
-    return Ended(run.id, run.fence, Outcome(status, 0))
+    return Ended(run.id, run.fence, Outcome(status, 0, last_seq=last_seq))
 
 
 async def turn(
@@ -159,6 +176,9 @@ async def turn(
 ) -> tuple[set[str], Any]:
     def unit(tx: Tx) -> claims.Turn:
         done = claims.turn(tx, worker, reports, most)
+        # The end of an attempt raises the fence by one.
+        fences = {report.run_id: report.fence + is_end(report) for report in reports}
+        chaos.stale += stale(tx, {run_id: fences[run_id] for run_id in done.accepted})
         if most:
             busy = select(runs.c.project_id, func.count().label("running")).group_by("project_id")
             for row in tx.all(busy.where(lifecycle.IS_RUNNING)):
@@ -170,7 +190,30 @@ async def turn(
     for report in reports:
         is_accepted = report.run_id in done.accepted
         (chaos.accepted if is_accepted else chaos.refused)[type(report)] += 1
+        if is_accepted and is_end(report):
+            chaos.finishes[report.run_id, report.fence] += 1
     return done.accepted, done.claimed
+
+
+async def printed(database: Database, chaos: Chaos, run: Any, last_seq: int) -> int:
+    """Add to a run's output, unless it is somebody else's by now; the number of its last chunk."""
+
+    def unit(tx: Tx) -> bool:
+        chunk = Chunk(last_seq + 1, Stream.STDOUT, b"x", tx.now)
+        is_added = output.append(tx, run.id, run.fence, 0, [chunk])
+        if is_added:
+            chaos.stale += stale(tx, {run.id: run.fence})
+        return is_added
+
+    is_added = await database.write(unit)
+    (chaos.accepted if is_added else chaos.refused)[Chunk] += 1
+    return last_seq + is_added
+
+
+def stale(tx: Tx, fences: Mapping[str, int]) -> list[str]:
+    """The runs whose fence is another than it should be after what was accepted of them."""
+    now = tx.all(select(runs.c.id, runs.c.fence).where(runs.c.id.in_(fences)))
+    return [run.id for run in now if run.fence != fences[run.id]]
 
 
 async def execute_and_cancel(database: Database, chaos: Chaos, chance: random.Random) -> None:

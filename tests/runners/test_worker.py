@@ -1,11 +1,13 @@
 """The worker: retries, timeouts, what becomes of runs when it stops or loses the database."""
 
 import asyncio
+import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from select import select as select_ready
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +17,7 @@ from sqlalchemy import select, update
 from app import create_worker
 from db import claims, lifecycle, projects, tasks
 from db.actors import Actor
+from db.clock import from_now
 from db.engine import Database, Tx
 from db.errors import DatabaseUnavailable
 from db.tables import chunks, events, runs, workers
@@ -182,6 +185,25 @@ async def test_a_worker_does_not_renew_the_lease_of_what_it_has_let_go(
     assert before.lease_until == after.lease_until
 
 
+async def test_a_worker_that_loses_a_run_and_gets_it_again_ends_the_first_and_keeps_the_second(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with working(database_url, tmp_path) as (database, worker):
+        options = {"retry_attempts": 1, "retry_delay": 0.01}
+        run_id = await executed(database, "exec sleep 600", options)
+        first = await until(database, run_id, has_started)
+        process = os.pidfd_open(first.pid)
+        await database.write(lost, run_id)
+        second = await until(database, run_id, lambda run: run.attempt == 2 and has_started(run))
+        ended, _, _ = await asyncio.to_thread(select_ready, [process], [], [], PATIENCE_SECONDS)
+        os.close(process)
+        database.bus.hint([f"worker:{worker.id}"])
+        renewed = await until(database, run_id, lambda run: run.lease_until > second.lease_until)
+
+    assert [process] == ended
+    assert (second.fence, second.pid) == (renewed.fence, renewed.pid)
+
+
 async def test_a_run_that_was_claimed_and_never_begun_is_not_lost_with_its_worker(
     database_url: str,
 ) -> None:
@@ -253,6 +275,12 @@ def has_ended(run: Any) -> bool:
 async def kinds(database: Database, run_id: str) -> list[str]:
     of_run = select(events.c.kind).where(events.c.run_id == run_id).order_by(events.c.seq)
     return [event.kind for event in await database.rows(of_run)]
+
+
+def lost(tx: Tx, run_id: str) -> None:
+    """Let the lease of a run be over, as if its worker had not been heard of for long."""
+    tx.execute(update(runs).where(runs.c.id == run_id).values(lease_until=from_now(-1)))
+    claims.rescue_expired(tx)
 
 
 def unavailable(*_: Any) -> dict[str, bool]:
