@@ -6,6 +6,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+from tests.drills.aftermath import NOTHING, left_behind
 from tests.drills.growth import growth_of
 from tests.fixtures.program import program
 from tests.fixtures.server import PASSWORD
@@ -38,6 +39,7 @@ async def test_20_mb_arrive_in_order_while_the_server_stays_small(
     assert ("COMPLETED", 0, SIZE) == (end["status"], end["exitCode"], end["totalBytes"])
     assert end == same_end
     assert growth[0] < MOST_GROWTH
+    assert NOTHING == await left_behind(database_url)
 
 
 async def followed(user: Graphql, run_id: str, times: int = 0) -> tuple[str, dict[str, Any]]:

@@ -8,11 +8,13 @@ from typing import Any
 
 import psutil
 
+from tests.drills.aftermath import NOTHING, left_behind
 from tests.fixtures.program import Program, program
 from tests.fixtures.server import PASSWORD
 from tests.journeys.clients import EXECUTE, GraphqlSocket
 
 RUN = "query ($id: ID!) { run(id: $id) { status attempt pid errorCode startedAt } }"
+CANCEL = "mutation ($id: ID!) { cancelRun(id: $id) { status } }"
 PATIENCE_SECONDS = 20
 
 
@@ -28,11 +30,14 @@ async def test_what_runs_may_end_when_the_server_is_told_to_stop(
         gate.touch()
         stopped = await first.process.wait()
     async with program(tmp_path, database_url, WORKER_CONCURRENCY="0") as second:
-        ended, waited = await look(second, run_id), await look(second, waiting)
+        user = await signed_in(second)
+        ended, waited = await look(user, run_id), await look(user, waiting)
+        await user.ask(CANCEL, id=waiting)
 
     assert 0 == stopped
     assert ("COMPLETED", 1) == (ended["status"], ended["attempt"])
     assert ("QUEUED", 0) == (waited["status"], waited["attempt"])
+    assert NOTHING == await left_behind(database_url)
 
 
 async def test_a_second_signal_stops_the_server_at_once_and_leaves_nothing_behind(
@@ -49,19 +54,19 @@ async def test_a_second_signal_stops_the_server_at_once_and_leaves_nothing_behin
         took = time.monotonic() - began
         _, alive = await asyncio.to_thread(psutil.wait_procs, processes, PATIENCE_SECONDS)
     async with program(tmp_path, database_url) as second:
-        run = await look(second, run_id)
+        run = await look(await signed_in(second), run_id)
 
     assert 128 + signal.SIGTERM == stopped
     assert took < 5
     assert processes
     assert [] == alive
     assert ("FAILED", "WORKER_LOST") == (run["status"], run["errorCode"])
+    assert NOTHING == await left_behind(database_url)
 
 
 async def running(server: Program, command: str) -> tuple[GraphqlSocket, str]:
     """A run that has started, and whose it is."""
-    user = GraphqlSocket(server.url)
-    await user.sign_in("admin", PASSWORD)
+    user = await signed_in(server)
     run_id = await executed(user, command)
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not (await user.ask(RUN, id=run_id))["run"]["startedAt"]:  # noqa: ASYNC110 - asked
@@ -74,7 +79,11 @@ async def executed(user: GraphqlSocket, command: str) -> str:
     return str((await user.ask(EXECUTE, id=task_id))["executeTask"]["executionId"])
 
 
-async def look(server: Program, run_id: str) -> Any:
+async def signed_in(server: Program) -> GraphqlSocket:
     user = GraphqlSocket(server.url)
     await user.sign_in("admin", PASSWORD)
+    return user
+
+
+async def look(user: GraphqlSocket, run_id: str) -> Any:
     return (await user.ask(RUN, id=run_id))["run"]
