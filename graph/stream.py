@@ -39,9 +39,11 @@ async def output_of(context: Context, run_id: str, seq: int) -> AsyncIterator[Ro
         while True:
             # Read before the chunks: when it is final here, they are all there.
             run = await _run(context, run_id)
-            async for chunk in _chunks(context, run_id, seq):
-                seq = chunk.seq
-                yield chunk
+            # A thousand who look whether a hint was lost shall not ask twice each.
+            if run.finished_at or run.last_seq > seq:
+                async for chunk in _chunks(context, run_id, seq):
+                    seq = chunk.seq
+                    yield chunk
             if run.finished_at:
                 yield run
                 return
