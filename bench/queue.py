@@ -119,7 +119,7 @@ def postgres_server() -> Iterator[str]:
         return
     postgres.OPTIONS |= DURABLE | {"shared_buffers": "128MB"}
     postgres.MEMORY = Path("/nonexistent")  # What is in memory is not durable.
-    with postgres._running_postgres(next(postgres._installations())) as url:
+    with postgres._running_postgres(next(postgres.installations())) as url:
         yield url
 
 
