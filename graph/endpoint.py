@@ -22,7 +22,6 @@ log = structlog.get_logger(__name__)
 JSON = b"application/json"
 GRAPHQL_RESPONSE = b"application/graphql-response+json"
 EVENT_STREAM = b"text/event-stream"
-NO_QUERY = "query must be a GraphQL document"
 KEEP_ALIVE = b":\n\n"
 KEEP_ALIVE_SECONDS = 15.0
 STATUS = {"RATE_LIMIT_EXCEEDED": 429, "SYSTEM_OVERLOADED": 503}
@@ -49,12 +48,12 @@ class Endpoint:
             request.check_admitted()
             asked = await _asked(request)
             context = await services.visitor(request.token(), request.id, request.address)
-            prepared = services.graphql.prepare(asked.query, asked.operation_name or None)
+            prepared = services.graphql.prepare(asked.query, asked.operation_name)
             if prepared.type is OperationType.SUBSCRIPTION:
                 await self._stream(prepared, asked, context, request, send)
                 return
             _check_method(request.method, prepared)
-            answer = await services.graphql.execute(prepared, asked.variables or {}, context)
+            answer = await services.graphql.execute(prepared, asked.variables, context)
             status = 200 if answer.data or media_type is JSON else 400
         except ClientLeft:
             return
@@ -94,7 +93,7 @@ class Endpoint:
         self, prepared: Prepared, asked: "_Asked", context: Context, request: Request, send: Send
     ) -> None:
         """Events until the subscription, the client, the server or the token comes to its end."""
-        answers = self._services.graphql.subscribe(prepared, asked.variables or {}, context)
+        answers = self._services.graphql.subscribe(prepared, asked.variables, context)
         left = asyncio.create_task(_left(request), name="client leaves")
         ended = asyncio.create_task(self._streams.ended.wait(), name="server stops")
         expired = asyncio.create_task(_expiry_of(context), name="token expires")
@@ -128,11 +127,10 @@ class Endpoint:
             await answers.aclose()
 
 
-class _Asked(msgspec.Struct, rename="camel"):
+class _Asked(msgspec.Struct):
     query: str
-    variables: dict[str, Any] | None = None
-    operation_name: str | None = None
-    extensions: dict[str, Any] | None = None
+    variables: dict[str, Any]
+    operation_name: str | None
 
 
 class _Unreadable(Exception):
@@ -182,25 +180,19 @@ def _decoded(text: bytes, what: str) -> Any:
 
 
 def _of_body(body: Any) -> _Asked:
-    try:
-        asked = msgspec.convert(body, _Asked)
-    except msgspec.ValidationError:
-        raise _Unreadable(400, _fault_of(body)) from None
-    if not asked.query.strip():
-        raise _Unreadable(400, NO_QUERY)
-    return asked
-
-
-def _fault_of(body: Any) -> str:
     if not isinstance(body, dict):
-        return "The body must be a JSON object"
-    if not isinstance(body.get("query"), str):
-        return NO_QUERY
-    if not isinstance(body.get("variables"), dict | None):
-        return "variables must be an object"
-    if not isinstance(body.get("operationName"), str | None):
-        return "operationName must be text"
-    return "extensions must be an object"
+        raise _Unreadable(400, "The body must be a JSON object")
+    query, variables = body.get("query"), body.get("variables")
+    operation_name, extensions = body.get("operationName"), body.get("extensions")
+    if not isinstance(query, str) or not query.strip():
+        raise _Unreadable(400, "query must be a GraphQL document")
+    if not (variables is None or isinstance(variables, dict)):
+        raise _Unreadable(400, "variables must be an object")
+    if not (operation_name is None or isinstance(operation_name, str)):
+        raise _Unreadable(400, "operationName must be text")
+    if not (extensions is None or isinstance(extensions, dict)):
+        raise _Unreadable(400, "extensions must be an object")
+    return _Asked(query, variables or {}, operation_name or None)
 
 
 def _check_method(method: str, prepared: Prepared) -> None:

@@ -166,6 +166,8 @@ class Executor:
                 executor = "fallback"
             else:
                 OPERATIONS.counts[prepared.label, "plan"] += 1
+                if not errors:
+                    return Answer(data)
                 return Answer(data, [_shown(error, context.request_id) for error in errors])
         OPERATIONS.counts[prepared.label, executor] += 1
         return await self.execute_by_reference(prepared, variables, context)

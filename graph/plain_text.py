@@ -13,15 +13,20 @@ ESCAPED_NULS = ("\\u0000", "\\u{0", "\0")
 
 def check_variables(variables: Mapping[str, Any]) -> None:
     """Raises `InvalidFormat` for the first text with a NUL, by the path that leads to it."""
-    if ESCAPED_NUL not in orjson.dumps(variables, default=str):
-        return
-    for path in _paths_to_nul(variables):
-        raise InvalidFormat(".".join(path).removeprefix("input."), "Must be text without NUL")
+    if any(map(_may_hold_nul, variables.values())):
+        for path in _paths_to_nul(variables):
+            raise InvalidFormat(".".join(path).removeprefix("input."), "Must be text without NUL")
 
 
 def holds_nul(document: str) -> bool:
     """Whether a document may spell a NUL in one of its texts."""
     return any(spelling in document for spelling in ESCAPED_NULS)
+
+
+def _may_hold_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    return isinstance(value, dict | list) and ESCAPED_NUL in orjson.dumps(value, default=str)
 
 
 def _paths_to_nul(value: Any) -> Iterator[tuple[str, ...]]:
