@@ -52,19 +52,17 @@ _into_tasks = _insert(
     "created_at", "updated_at",
 )  # fmt: skip
 _into_documents = _insert(documents, "id", "words")
-INTO_EVENTS = _insert(
-    log, "id", "kind", "at", "actor_id", "project_id", "task_id", "run_id", "session_id", "data"
-).values(tx=events.current_tx())
+_into_events = _insert(log, *events.GIVEN, "data").values(tx=events.current_tx())
 _its_tags = select(
     bindparam("tasks_id", type_=tasks.c.id.type),
     func.unnest(bindparam("tasks_tag_array", type_=ARRAY(Text))),
 )
 _into_tags = insert(task_tags).from_select(["task_id", "tag"], _its_tags)
 
-_TASK, _DOCUMENT, _EVENT = map(Statement, (_into_tasks, _into_documents, INTO_EVENTS))
+_TASK, _DOCUMENT, _EVENT = map(Statement, (_into_tasks, _into_documents, _into_events))
 _TAG = Statement(_insert(task_tags, "task_id", "tag"))
 _AT_ONCE = Statement(
-    INTO_EVENTS.add_cte(
+    _into_events.add_cte(
         _into_tasks.cte("task"), _into_documents.cte("document"), _into_tags.cte("tags")
     )
 )

@@ -1,8 +1,7 @@
 """Rows that are written many at once, by one statement for all of them."""
 
 import functools
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -15,7 +14,6 @@ from sqlalchemy import (
     func,
     insert,
     select,
-    update,
 )
 from sqlalchemy.sql.selectable import TableValuedAlias
 from sqlalchemy.types import TypeEngine
@@ -25,19 +23,6 @@ from db.statements import Statement
 
 Values = Mapping[str, Any]
 Computed = tuple[tuple[str, ColumnElement[Any]], ...]
-
-
-def change(tx: Tx, table: Table, rows: Iterable[Values]) -> None:
-    """Change each of these rows, found by its `id`, to the values it comes with."""
-    alike = defaultdict(list)
-    for row in rows:
-        alike[tuple(row)].append(row)
-    for names, some in alike.items():
-        if tx.dialect_name == "postgresql":
-            tx.run(_change_by_arrays(table, names), _arrays(names, some))
-        else:
-            for row in some:
-                tx.run(_change_one(table, names), _parameters(row))
 
 
 def add(tx: Tx, table: Table, rows: Sequence[Values], computed: Computed = ()) -> None:
@@ -50,18 +35,24 @@ def add(tx: Tx, table: Table, rows: Sequence[Values], computed: Computed = ()) -
             tx.run(_add_one(table, names, computed), _parameters(row))
 
 
+def unnested(name: str, **arrays: tuple[str, TypeEngine[Any]]) -> TableValuedAlias:
+    """A table of columns, each the values of an array: a parameter of this key."""
+    keys = (bindparam(key, type_=ARRAY(type_, dimensions=1)) for key, type_ in arrays.values())
+    columns = (column(each, type_) for each, (_, type_) in arrays.items())
+    return func.unnest(*keys).table_valued(*columns, name=name).render_derived()
+
+
+def unlimited(type_: TypeEngine[Any]) -> TypeEngine[Any]:
+    """Text of any length: it would be cut off by the cast, where the column itself refuses it."""
+    return String() if isinstance(type_, String) else type_
+
+
 # Row by row the driver's messages take PostgreSQL longer than the rows themselves: it gets a
 # column at a time, whatever their number. SQLite has no messages.
 @functools.cache
-def _change_by_arrays(table: Table, names: tuple[str, ...]) -> Statement:
-    new = _new(table, names)
-    values = {name: new.c[name] for name in names if name != "id"}
-    return Statement(update(table).where(table.c.id == new.c.id).values(values))
-
-
-@functools.cache
 def _add_by_arrays(table: Table, names: tuple[str, ...], computed: Computed) -> Statement:
-    values = {**_new(table, names).c, **dict(computed)}
+    arrays = {name: (f"new_{name}", unlimited(table.c[name].type)) for name in names}
+    values = {**unnested("new", **arrays).c, **dict(computed)}
     return Statement(insert(table).from_select([*values], select(*values.values())))
 
 
@@ -69,28 +60,6 @@ def _add_by_arrays(table: Table, names: tuple[str, ...], computed: Computed) -> 
 def _add_one(table: Table, names: tuple[str, ...], computed: Computed) -> Statement:
     values = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
     return Statement(insert(table).values({**values, **dict(computed)}).inline())
-
-
-@functools.cache
-def _change_one(table: Table, names: tuple[str, ...]) -> Statement:
-    values: dict[str, ColumnElement[Any]] = {
-        name: bindparam(f"new_{name}") for name in names if name != "id"
-    }
-    return Statement(update(table).where(table.c.id == bindparam("new_id")).values(values))
-
-
-def _new(table: Table, names: tuple[str, ...]) -> TableValuedAlias:
-    arrays = (
-        bindparam(f"new_{name}", type_=ARRAY(_open(table.c[name].type), dimensions=1))
-        for name in names
-    )
-    columns = (column(name, table.c[name].type) for name in names)
-    return func.unnest(*arrays).table_valued(*columns, name="new").render_derived()
-
-
-def _open(type_: TypeEngine[Any]) -> TypeEngine[Any]:
-    """Text of any length: it would be cut off by the cast, where the column itself refuses it."""
-    return String() if isinstance(type_, String) else type_
 
 
 def _arrays(names: tuple[str, ...], rows: Sequence[Values]) -> Values:

@@ -137,6 +137,12 @@ def _free(which: tuple[Any, ...]) -> Select[Any]:
     return chosen.with_for_update(skip_locked=True)
 
 
+_CLAIMED = (
+    *("id", "task_id", "project_id", "user_id", "bucket", "runner", "command"),
+    *("working_directory", "environment", "options", "agent_session_id", "agent_event_seq"),
+    *("timeout_seconds", "lane", "rank", "status", "attempt", "fence", "due_at", "claimed_at"),
+    *("lease_until", "last_seq", "total_bytes"),
+)
 # The n best runs can only be in the n buckets with the best heads. So: walk the buckets by index,
 # look at the head of each lane of each, keep the n best buckets, take up to n runs of each of
 # their lanes, and of those the n best. A bucket's running runs push its next ones back.
@@ -154,7 +160,7 @@ WITH RECURSIVE bucket(id) AS (
   UNION ALL
   SELECT (SELECT min(r.bucket) FROM runs r WHERE r.status = 'queued' AND r.bucket > bucket.id)
   FROM bucket WHERE bucket.id IS NOT NULL
-), busy AS (
+), busy AS MATERIALIZED (
   SELECT bucket, count(*) AS running FROM runs WHERE status = 'running' GROUP BY bucket
 ), open AS (
   SELECT bucket.id, COALESCE(busy.running, 0) AS running,
@@ -211,9 +217,9 @@ def _claim_in(words: Mapping[str, str]) -> Any:
         is_chosen=words["is_chosen"],
         ready_in_open=_READY.format(bucket="open.id", now=words["now"]),
         each_ready_in_near=words["each"].format(ready=near),
-        columns=", ".join(runs.c.keys()),
+        columns=", ".join(_CLAIMED),
     )
-    return Statement(text(sql).columns(*runs.c))
+    return Statement(text(sql).columns(*(runs.c[name] for name in _CLAIMED)))
 
 
 _CLAIM = {dialect: _claim_in(words) for dialect, words in _WORDS.items()}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Float, bindparam
+from sqlalchemy import ColumnElement, Float, bindparam
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -11,13 +11,15 @@ from db.types import UtcDateTime
 
 
 class from_now(FunctionElement[Any]):  # noqa: N801 - reads as the SQL function that it is
-    """The time so many seconds after the statement began; a number, or a parameter's name."""
+    """The time so many seconds after the statement began; a number, SQL, or a parameter's name."""
 
     type = UtcDateTime()
     inherit_cache = True
 
-    def __init__(self, seconds: float | str) -> None:
-        if isinstance(seconds, str):
+    def __init__(self, seconds: float | str | ColumnElement[Any]) -> None:
+        if isinstance(seconds, ColumnElement):
+            super().__init__(seconds)
+        elif isinstance(seconds, str):
             super().__init__(bindparam(seconds, type_=Float()))
         else:
             super().__init__(bindparam("seconds", seconds, type_=Float(), unique=True))

@@ -4,7 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, and_, func, literal_column, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Row,
+    Select,
+    and_,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -19,6 +29,8 @@ from db.tables import events, users
 START = "0-0"
 LARGEST_NUMBER = 2**63 - 1
 PROGRESSED = "task.progressed"
+GIVEN = ("id", "kind", "at", "actor_id", "project_id", "task_id", "run_id", "session_id")
+"""The columns that `row_of` gives, beside the data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +60,7 @@ def tell_all(tx: Tx, facts: Sequence[Fact]) -> None:
         hint(tx, fact)
 
 
-def hint(at: Moment, fact: Fact) -> None:
+def hint(at: Moment, fact: Fact | Row[Any]) -> None:
     """Have those woken, once it is committed, who wait for anything like this."""
     nouns = ("project", fact.project_id), ("task", fact.task_id), ("run", fact.run_id)
     at.hint("events", *(f"{noun}:{id_}" for noun, id_ in nouns if id_))

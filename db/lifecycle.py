@@ -2,19 +2,18 @@
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Row, Select, bindparam, literal_column, select, update
 
-from db import approvals, batches, events, standing
+from db import approvals, events, steps
 from db.actors import Actor
-from db.clock import from_now
 from db.engine import Tx
 from db.errors import Invalid
-from db.events import Fact
 from db.listing import one_of
 from db.statements import Statement
+from db.steps import UNTOLD, Step
 from db.tables import runs, task_dependencies, tasks
 from db.types import DependencyType, RunnerName, RunStatus, TaskStatus
 
@@ -23,7 +22,6 @@ ACTIVE = (RunStatus.QUEUED, RunStatus.RUNNING)
 IS_RUNNING = runs.c.status == literal_column("'running'")
 IS_ACTIVE = runs.c.status.in_([literal_column("'queued'"), literal_column("'running'")])
 EXIT_CODE_OF_CANCELLED = -15
-UNTOLD = ""
 RETRY_DELAY_SECONDS = 1.0
 LONGEST_RETRY_DELAY_SECONDS = 300.0
 
@@ -111,17 +109,11 @@ def record(tx: Tx, reports: Sequence[Report]) -> set[str]:
 
     A report of a run that was taken from its worker meanwhile, as its fence tells, changes nothing.
     """
-    if not reports:
-        return set()
-    held = {run.id: run for run in _locked(tx, [report.run_id for report in reports])}
-    steps = []
-    for report in reports:
-        run = held.get(report.run_id)
-        if run and run.status == RunStatus.RUNNING and run.fence == report.fence:
-            del held[run.id]
-            steps.append(_step(tx, run, report))
-    _take(tx, steps)
-    return {step.run.id for step in steps}
+    held: Mapping[str, Row[Any]] = {}
+    if any(map(_depends, reports)):
+        held = {run.id: run for run in _locked(tx, [report.run_id for report in reports])}
+    steps = (_step(tx, held.get(report.run_id), report) for report in reports)
+    return _take(tx, [step for step in steps if step])
 
 
 def cancel(tx: Tx, actor: Actor, run: Row[Any], reason: str | None) -> None:
@@ -155,27 +147,23 @@ def rescue(tx: Tx, run_ids: Iterable[str]) -> None:
     _take(tx, [_rescued(tx, run) for run in _locked(tx, list(run_ids))])
 
 
-@dataclass(frozen=True)
-class _Step:
-    """What comes next for a run and its task, and what is told of it."""
-
-    run: Row[Any]
-    word: str
-    values: Mapping[str, Any]
-    task_values: Mapping[str, Any]
-    details: Mapping[str, Any] = field(default_factory=dict)
-    actor: Actor | None = None
-    pause_seconds: float | None = None
-
-    @property
-    def has_ended_an_agent(self) -> bool:
-        return "finished_at" in self.values and self.run.runner == RunnerName.CLAUDE
+def _depends(report: Report) -> bool:
+    """Whether what comes of a report depends on more of the run than its fence."""
+    if isinstance(report, Ended):
+        return report.outcome.status is not RunStatus.COMPLETED
+    return not isinstance(report, Begun)
 
 
-def _step(tx: Tx, run: Row[Any], report: Report) -> _Step:
+def _step(tx: Tx, run: Row[Any] | None, report: Report) -> Step | None:
+    """What comes of a report; `run` is needed where it depends on it."""
     match report:
         case Begun():
-            return _started(tx, run, report)
+            return _started(tx, report)
+        case Ended(run_id, fence, outcome) if outcome.status is RunStatus.COMPLETED:
+            return _concluded(tx, run_id, fence, outcome)
+    if not run or run.fence != report.fence:
+        return None
+    match report:
         case Ended():
             return _ended(tx, run, report.outcome)
         case Released():
@@ -184,59 +172,61 @@ def _step(tx: Tx, run: Row[Any], report: Report) -> _Step:
             return _postponed(tx, run, report.seconds)
 
 
-def _started(tx: Tx, run: Row[Any], begun: Begun) -> _Step:
+def _started(tx: Tx, begun: Begun) -> Step:
     identity = {"boot_id": begun.boot_id, "pid": begun.pid, "pid_started": begun.pid_started}
-    return _Step(
-        run,
+    return Step(
+        begun.run_id,
+        begun.fence,
         "started",
         {**identity, "started_at": tx.now},
         {"status": TaskStatus.RUNNING, "started_at": tx.now, "completed_at": None},
-        {} if run.task_id else {"pid": begun.pid},
+        details_of_command={"pid": begun.pid},
     )
 
 
-def _ended(tx: Tx, run: Row[Any], outcome: Outcome) -> _Step:
+def _ended(tx: Tx, run: Row[Any], outcome: Outcome) -> Step:
     failed = outcome.status is RunStatus.FAILED and not run.cancel_asked_at
     if failed and outcome.may_retry and run.attempt < run.max_attempts:
         return _retried(run, outcome)
-    if run.cancel_asked_at and outcome.status is not RunStatus.COMPLETED:
+    if run.cancel_asked_at:
         outcome = _as_cancelled(outcome, run.cancel_reason)
-    return _concluded(tx, run, outcome)
+    return _concluded(tx, run.id, run.fence, outcome)
 
 
-def _released(tx: Tx, run: Row[Any]) -> _Step:
+def _released(tx: Tx, run: Row[Any]) -> Step:
     """The attempt does not count; but what was begun and is no task's is never run twice."""
     if run.cancel_asked_at or not (run.task_id or run.pid is None):
-        return _concluded(tx, run, _lost(run))
+        return _concluded(tx, run.id, run.fence, _lost(run))
     return _queued(run, "released", {"attempt": run.attempt - 1}, pause_seconds=0)
 
 
-def _postponed(tx: Tx, run: Row[Any], seconds: float) -> _Step:
+def _postponed(tx: Tx, run: Row[Any], seconds: float) -> Step:
     """As if it had never been claimed: nothing is told of it."""
     if run.cancel_asked_at:
-        return _concluded(tx, run, _lost(run))
+        return _concluded(tx, run.id, run.fence, _lost(run))
     return _queued(run, UNTOLD, {"attempt": run.attempt - 1}, pause_seconds=seconds)
 
 
-def _rescued(tx: Tx, run: Row[Any]) -> _Step:
+def _rescued(tx: Tx, run: Row[Any]) -> Step:
     if run.pid is None and not run.cancel_asked_at:
         return _released(tx, run)  # Nothing of it has been begun.
     if run.task_id and not run.cancel_asked_at and run.attempt < run.max_attempts:
         return _retried(run, _lost(run))
-    return _concluded(tx, run, _lost(run))
+    return _concluded(tx, run.id, run.fence, _lost(run))
 
 
-def _retried(run: Row[Any], outcome: Outcome) -> _Step:
+def _retried(run: Row[Any], outcome: Outcome) -> Step:
     totals = {"last_seq": outcome.last_seq, "total_bytes": outcome.total_bytes}
     error = {"error_code": outcome.error_code, "error_message": outcome.error_message}
     step = _queued(run, "retrying", totals | error, pause_seconds=_pause_after(run))
-    return replace(step, details={"error": outcome.error_message})
+    return step._replace(details={"error": outcome.error_message})
 
 
-def _queued(run: Row[Any], word: str, values: Mapping[str, Any], *, pause_seconds: float) -> _Step:
+def _queued(run: Row[Any], word: str, values: Mapping[str, Any], *, pause_seconds: float) -> Step:
     nobodys = {"worker_id": None, "lease_until": None, "pid": None, "started_at": None}
-    return _Step(
-        run,
+    return Step(
+        run.id,
+        run.fence,
         word,
         {"status": RunStatus.QUEUED, "fence": run.fence + 1, **nobodys, **values},
         {"status": TaskStatus.PENDING, "started_at": None},
@@ -244,11 +234,13 @@ def _queued(run: Row[Any], word: str, values: Mapping[str, Any], *, pause_second
     )
 
 
-def _concluded(tx: Tx, run: Row[Any], outcome: Outcome, more: Mapping[str, Any] = {}) -> _Step:
+def _concluded(
+    tx: Tx, run_id: str, fence: int, outcome: Outcome, more: Mapping[str, Any] = {}
+) -> Step:
     done = {"progress_percentage": 100} if outcome.status is RunStatus.COMPLETED else {}
     final: dict[str, Any] = {
         "status": outcome.status,
-        "fence": run.fence + 1,
+        "fence": fence + 1,
         "finished_at": tx.now,
         "lease_until": None,
         "exit_code": outcome.exit_code,
@@ -258,8 +250,9 @@ def _concluded(tx: Tx, run: Row[Any], outcome: Outcome, more: Mapping[str, Any] 
         "total_bytes": outcome.total_bytes,
         "sha256": outcome.sha256,
     }
-    return _Step(
-        run,
+    return Step(
+        run_id,
+        fence,
         outcome.status,
         {**final, **more},
         {"status": TaskStatus(outcome.status), "completed_at": tx.now, **done},
@@ -271,9 +264,9 @@ def _concluded(tx: Tx, run: Row[Any], outcome: Outcome, more: Mapping[str, Any] 
     )
 
 
-def _cancelled(tx: Tx, actor: Actor, run: Row[Any], asked: Mapping[str, Any]) -> _Step:
+def _cancelled(tx: Tx, actor: Actor, run: Row[Any], asked: Mapping[str, Any]) -> Step:
     outcome = _as_cancelled(_so_far(run), asked["cancel_reason"])
-    return replace(_concluded(tx, run, outcome, asked), actor=actor)
+    return _concluded(tx, run.id, run.fence, outcome, asked)._replace(actor=actor)
 
 
 def _pause_after(run: Row[Any]) -> float:
@@ -312,65 +305,34 @@ def _locked(tx: Tx, run_ids: list[str]) -> Sequence[Row[Any]]:
     return tx.run(_LOCKED, {"ids": run_ids})
 
 
-def _take(tx: Tx, steps: Sequence[_Step]) -> None:
-    """Write these steps: one statement for each table, however many they are."""
-    if not steps:
-        return
-    batches.change(tx, runs, [{"id": step.run.id, **step.values} for step in steps])
-    if delayed := [step for step in steps if step.pause_seconds is not None]:
-        pauses = [{"key": step.run.id, "pause": step.pause_seconds} for step in delayed]
-        tx.execute(_UPDATE_DUE, pauses)
-    of_tasks = [step for step in steps if step.run.task_id]
-    told = {"updated_at": tx.now}
-    batches.change(
-        tx, tasks, [{"id": step.run.task_id, **step.task_values, **told} for step in of_tasks]
-    )
-    events.tell_all(tx, [_fact(step) for step in steps if step.word != UNTOLD])
-    if ended := [step.run.id for step in steps if step.has_ended_an_agent]:
-        approvals.close(tx, ended)
-    if any(step.word == RunStatus.COMPLETED for step in steps):
+def _take(tx: Tx, wanted: Sequence[Step]) -> set[str]:
+    """Take steps; answers the runs that have taken theirs."""
+    taken = steps.take(tx, wanted)
+    runners = {run.run_id: run.runner for run in taken}
+    ended = [step.run_id for step in wanted if "finished_at" in step.values]
+    if agents := [run_id for run_id in ended if runners.get(run_id) == RunnerName.CLAUDE]:
+        approvals.close(tx, agents)
+    words = {step.word for step in wanted if step.run_id in runners}
+    if RunStatus.COMPLETED in words:
         tx.hint("completed")
-    if any(step.word != "started" for step in steps):
+    if words - {"started"}:
         # A slot is free, or a run waits for one: who can claim should look.
         tx.hint("runs")
+    return set(runners)
 
 
-def _fact(step: _Step) -> Fact:
-    run = step.run
-    if run.task_id:
-        before = {name: getattr(run, f"task_{name}") for name in _OF_TASK}
-        data = standing.news(before, step.task_values, step.details)
-    else:
-        data = dict(step.details)
-    return Fact(
-        kind=f"{'task' if run.task_id else 'run'}.{step.word}",
-        actor=step.actor,
-        project_id=run.project_id,
-        task_id=run.task_id,
-        run_id=run.id,
-        data=data,
-    )
-
-
-_OF_TASK = ("title", "status", "progress_percentage", "started_at", "completed_at")
 _OF_RUN = (
-    *("id", "task_id", "project_id", "runner", "status", "fence", "attempt", "max_attempts"),
-    *("options", "worker_id", "pid", "cancel_asked_at", "cancel_reason", "last_seq"),
-    *("total_bytes", "sha256"),
+    *("id", "task_id", "project_id", "status", "fence", "attempt", "max_attempts", "options"),
+    *("worker_id", "pid", "cancel_asked_at", "cancel_reason", "last_seq", "total_bytes", "sha256"),
 )
 _LOCKED = Statement(
-    select(
-        *(runs.c[name] for name in _OF_RUN),
-        *(tasks.c[name].label(f"task_{name}") for name in _OF_TASK),
-    )
-    .outerjoin(tasks, tasks.c.id == runs.c.task_id)
+    select(*(runs.c[name] for name in _OF_RUN))
     .where(one_of(runs.c.id, bindparam("ids")))
     # Always in this order, so that two that need the same runs never wait for each other.
     .order_by(runs.c.id)
-    .with_for_update(of=runs)
+    .with_for_update()
 )
 _ACTIVE = select(runs).where(runs.c.task_id == bindparam("of"), IS_ACTIVE)
 _LAST = (
     select(runs).where(runs.c.task_id == bindparam("of")).order_by(runs.c.number.desc()).limit(1)
 )
-_UPDATE_DUE = update(runs).where(runs.c.id == bindparam("key")).values(due_at=from_now("pause"))

@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import bindparam, update
 from sqlalchemy.exc import IntegrityError
 
-from db import events, runs
-from db.adding import INTO_EVENTS, named
+from db import events, runs, standing
+from db.adding import named
 from db.engine import Tx
 from db.errors import TaskAlreadyRunning
 from db.events import Fact
@@ -37,5 +37,6 @@ _change_task = (
     .where(tasks.c.id == bindparam("tasks_id"))
     .values({name: bindparam(f"tasks_{name}", type_=tasks.c[name].type) for name in _CHANGED})
 )
-_ONE_BY_ONE = tuple(map(Statement, (runs.INSERT, _change_task, INTO_EVENTS)))
-_AT_ONCE = (Statement(INTO_EVENTS.add_cte(runs.INSERT.cte("run"), _change_task.cte("task"))),)
+_tell = standing.telling(_CHANGED)
+_ONE_BY_ONE = tuple(map(Statement, (runs.INSERT, _tell, _change_task)))
+_AT_ONCE = (Statement(_tell.add_cte(runs.INSERT.cte("run"), _change_task.cte("task"))),)

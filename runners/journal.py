@@ -40,9 +40,9 @@ class Journal:
         self._wake()
         return await entry.accepted
 
-    def take(self) -> list[Entry]:
-        """All that waits; whoever takes it answers it or puts it back."""
-        taken, self._waiting = self._waiting, []
+    def take(self, most: int) -> list[Entry]:
+        """What has waited longest; whoever takes it answers it or puts it back."""
+        taken, self._waiting = self._waiting[:most], self._waiting[most:]
         return taken
 
     def put_back(self, entries: Sequence[Entry]) -> None:

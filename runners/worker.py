@@ -32,6 +32,9 @@ RESCUE_SECONDS = 3.0
 """With the lease, and up to a fifth later than that: a lost run's next state comes within 25 s."""
 SELF_FENCE_SECONDS = 15.0
 """Without a renewed lease for this long, our runs may be another worker's: we stop them."""
+MOST_AT_ONCE = 100
+"""What a turn takes of what there is to do: with more, the database would wait for us and we for it
+by turns, and with less a turn would cost more than what is done in it."""
 LAST_WORDS_SECONDS = 5.0
 """What the record gets, when we stop, to take down how the last runs ended."""
 
@@ -111,9 +114,9 @@ class Worker:
     async def _take_turns(self) -> None:
         """Record what the runs report and claim others in their place, until there is no more."""
         while True:
-            entries = self._journal.take()
+            entries = self._journal.take(MOST_AT_ONCE)
             self._free += sum(entry.is_last for entry in entries)
-            room = self._free if self._claims else 0
+            room = min(self._free, MOST_AT_ONCE) if self._claims else 0
             if not (entries or room):
                 return
             claimed = await self._turn(entries, room)

@@ -71,7 +71,6 @@ runs = Table(
     partial_index("ix_runs_ready", "status = 'queued'", "bucket", "lane", "rank", "id"),
     partial_index("ix_runs_position", "status = 'queued'", "lane", "rank", "id"),
     partial_index("ix_runs_running", "status = 'running'", "bucket"),
-    partial_index("ix_runs_lease", "status = 'running'", "lease_until"),
     partial_index("uq_runs_one_active", "status IN ('queued', 'running')", "task_id", unique=True),
     Index(None, "task_id", "enqueued_at", "id"),
     Index(None, "project_id", "enqueued_at", "id"),
