@@ -127,7 +127,8 @@ def _take_at_once(tx: Tx, alike: Mapping[_Kind, Sequence[Step]]) -> Sequence[Row
         return ()
     kinds = []
     values: dict[str, Any] = {"ids": [], "fences": []}
-    for place, (kind, steps) in enumerate(alike.items()):
+    # In one order, so that there are few such statements.
+    for place, (kind, steps) in enumerate(sorted(alike.items())):
         columns = kind.columns(tx, steps)
         values["ids"] += columns["id"]
         values["fences"] += columns.pop("fence")
