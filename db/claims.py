@@ -223,7 +223,7 @@ def _claim_in(words: Mapping[str, str]) -> Any:
 
 
 _CLAIM = {dialect: _claim_in(words) for dialect, words in _WORDS.items()}
-# A claim is planned once, whatever its values: to plan it takes as long as to take ten runs.
+# Planned once, whatever its values: to plan a claim takes longer than to take twenty runs.
 _GATE = Statement(
     select(
         func.pg_advisory_xact_lock(727274),

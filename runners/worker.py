@@ -33,8 +33,9 @@ RESCUE_SECONDS = 3.0
 SELF_FENCE_SECONDS = 15.0
 """Without a renewed lease for this long, our runs may be another worker's: we stop them."""
 MOST_AT_ONCE = 100
-"""What a turn takes of what there is to do: with more, the database would wait for us and we for it
-by turns, and with less a turn would cost more than what is done in it."""
+"""What a turn takes of what there is to do. With more, the database and we would wait for each
+other by turns; with less, what a turn costs by itself would weigh too much.
+"""
 LAST_WORDS_SECONDS = 5.0
 """What the record gets, when we stop, to take down how the last runs ended."""
 
