@@ -76,8 +76,6 @@ tasks = Table(
     Index(None, "created_at", "id"),
     Index(None, "priority", "id"),
     Index(None, "project_id", "created_at", "id"),
-    Index(None, "project_id", "status"),
-    Index(None, "status", "created_at", "id"),
     Index(None, "assigned_to", "created_at", "id"),
     Index(None, "created_by", "created_at", "id"),
 )

@@ -56,14 +56,24 @@ async def test_of_four_that_migrate_at_once_one_does(empty_database_url: str) ->
 
 
 async def test_the_migrations_make_the_tables_that_we_mean(database_url: str) -> None:
-    def differences(connection: Connection) -> list[Any]:
-        context = MigrationContext.configure(connection, opts={"include_object": is_ours})
-        return list(compare_metadata(context, metadata))
+    assert [] == await differences(database_url)
 
-    async with opened(database_url, 1) as (database,):
-        found = await database.write(lambda tx: differences(tx.connection))
 
-    assert [] == found
+async def test_a_database_of_the_first_version_keeps_what_is_in_it(
+    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as then:
+        then.setattr(migrations, "FOLDER", with_the_first(tmp_path))
+        await in_thread(upgrade, empty_database_url)
+    async with opened(empty_database_url, 1) as (database,):
+        await database.write(lambda tx: tx.execute(text("UPDATE lanes SET paused_reason = name")))
+    changed = await in_thread(upgrade, empty_database_url)
+    async with opened(empty_database_url, 1) as (database,):
+        kept = await database.rows(text("SELECT name FROM lanes WHERE paused_reason = name"))
+
+    assert changed
+    assert {"high", "normal", "low"} == {row.name for row in kept}
+    assert [] == await differences(empty_database_url)
 
 
 async def test_a_migration_that_fails_leaves_nothing(
@@ -113,6 +123,25 @@ def with_another(directory: Path, rest: str) -> Path:
     heads = sorted(file.name.partition("_")[0] for file in (folder / "versions").glob("0*.py"))
     (folder / "versions" / "9999_later.py").write_text(NEXT.format(head=heads[-1], rest=rest))
     return folder
+
+
+def with_the_first(directory: Path) -> Path:
+    """The first migration alone."""
+    folder = Path(shutil.copytree(migrations.FOLDER, directory / "first"))
+    for later in sorted((folder / "versions").glob("0*.py"))[1:]:
+        later.unlink()
+    return folder
+
+
+async def differences(url: str) -> list[Any]:
+    """What differs between a database's tables and those that we mean."""
+
+    def compared(connection: Connection) -> list[Any]:
+        context = MigrationContext.configure(connection, opts={"include_object": is_ours})
+        return list(compare_metadata(context, metadata))
+
+    async with opened(url, 1) as (database,):
+        return await database.write(lambda tx: compared(tx.connection))
 
 
 def is_ours(_object: Any, name: str | None, kind: str, reflected: bool, _compared: Any) -> bool:
