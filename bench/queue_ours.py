@@ -109,7 +109,7 @@ async def latency(
         for task_id in task_ids:
             await asyncio.sleep(random.uniform(0.02, 0.08))
             called_at[task_id] = time.perf_counter()
-            await database.write(tasks.execute, actor, task_id, Lane.NORMAL, {})
+            await database.enact(tasks.executing, actor, task_id, Lane.NORMAL, {})
         await all_finished(database)
     waits = sorted(NoOp.began_at[id_] - at for id_, at in called_at.items())
     recorded = sorted(NoOp.recorded_at[id_] - at for id_, at in called_at.items())

@@ -7,7 +7,7 @@ from sqlalchemy import ARRAY, Insert, Table, Text, bindparam, func, insert, sele
 
 from db import events
 from db.engine import Moment
-from db.statements import Statement, Writing
+from db.statements import Part, Statement, Writing
 from db.tables import documents, task_tags, tasks
 from db.tables import events as log
 from db.words import Document
@@ -26,7 +26,7 @@ def add(
         "documents_words": document,
         "tasks_tag_array": task["tags"],
     }
-    if at.dialect.name == "postgresql":
+    if at.dialect_name == "postgresql":
         yield _AT_ONCE, values
     else:
         for statement in (_TASK, _DOCUMENT, _EVENT):
@@ -64,5 +64,6 @@ _TAG = Statement(_insert(task_tags, "task_id", "tag"))
 _AT_ONCE = Statement(
     _into_events.add_cte(
         _into_tasks.cte("task"), _into_documents.cte("document"), _into_tags.cte("tags")
-    )
+    ),
+    Part.IS_ALL,
 )

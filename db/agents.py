@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Row, Select, insert, select, update
+from sqlalchemy import Row, Select, bindparam, insert, select, update
 
 from db import policies, spending, standing
-from db.engine import Tx
+from db.engine import Moment, Tx
 from db.errors import Invalid
 from db.inbox import LONGEST_MESSAGE
+from db.statements import Part, Statement, Writing
 from db.tables import agent_events, runs
 from db.types import RunStatus
 from db.validation import text, whole_number
@@ -22,15 +23,7 @@ def after(run_id: str, seq: int, *, limit: int) -> Select[Any]:
     return select(agent_events).where(*later).order_by(agent_events.c.seq).limit(limit)
 
 
-def last_session(tx: Tx, task_id: str) -> str | None:
-    """The newest conversation that an agent had about a task."""
-    of_task = (runs.c.task_id == task_id, runs.c.agent_session_id.is_not(None))
-    newest = select(runs.c.agent_session_id).where(*of_task).order_by(runs.c.number.desc())
-    found: str | None = tx.scalar(newest.limit(1))
-    return found
-
-
-def session_for(tx: Tx, task: Row[Any], options: Mapping[str, Any]) -> str | None:
+def session_for(at: Moment, task: Row[Any], options: Mapping[str, Any]) -> Writing[str | None]:
     """Check what an agent is asked for a run; the conversation that it is to go on with, if any.
 
     Raises `Invalid`, and `BudgetSpent` when its project has nothing left to spend.
@@ -42,11 +35,11 @@ def session_for(tx: Tx, task: Row[Any], options: Mapping[str, Any]) -> str | Non
     if options.get("message") is not None:
         text("options.message", options["message"], shortest=1, longest=LONGEST_MESSAGE)
     policies.model("options.model", options.get("model"))
-    spending.check(tx, task.project_id)
+    yield from spending.check(at, task.project_id)
     if not options.get("resume"):
         return None
-    if session := last_session(tx, task.id):
-        return session
+    for newest in (yield _LAST_SESSION, {"task": task.id}):
+        return str(newest.agent_session_id)
     raise Invalid("options.resume", "The task has no conversation to go on with")
 
 
@@ -89,3 +82,12 @@ def _change(tx: Tx, run_id: str, fence: int, values: Mapping[str, Any]) -> Row[A
 
 def _held(run_id: str, fence: int) -> tuple[Any, ...]:
     return runs.c.id == run_id, runs.c.fence == fence, runs.c.status == RunStatus.RUNNING
+
+
+_LAST_SESSION = Statement(
+    select(runs.c.agent_session_id)
+    .where(runs.c.task_id == bindparam("task"), runs.c.agent_session_id.is_not(None))
+    .order_by(runs.c.number.desc())
+    .limit(1),
+    Part.READS,
+)

@@ -149,9 +149,9 @@ _CLAIMED = (
 _READY = """
     r.status = 'queued' AND r.bucket = {bucket} AND r.lane = l.name AND r.due_at <= {now}
     AND NOT EXISTS (
-      SELECT 1 FROM task_dependencies d JOIN tasks t ON t.id = d.depends_on_task_id
-      WHERE d.task_id = r.task_id AND d.dependency_type = 'blocks'
-        AND t.status <> 'completed' AND t.deleted_at IS NULL)
+      SELECT 1 FROM task_dependencies d
+      WHERE d.task_id = r.task_id AND d.dependency_type = 'blocks' AND 'completed' <> (
+        SELECT t.status FROM tasks t WHERE t.id = d.depends_on_task_id AND t.deleted_at IS NULL))
     ORDER BY r.rank, r.id
 """
 _CLAIM_SQL = """

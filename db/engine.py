@@ -27,6 +27,10 @@ class Moment:
         self.now = datetime.now(UTC)
         self.topics: set[str] = set()
 
+    @property
+    def dialect_name(self) -> str:
+        return self.dialect.name
+
     def hint(self, *topics: str) -> None:
         """Have these topics published once the transaction is committed."""
         self.topics.update(topics)
@@ -38,10 +42,6 @@ class Tx(Moment):
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection.dialect)
         self.connection = connection
-
-    @property
-    def dialect_name(self) -> str:
-        return self.dialect.name
 
     def execute(
         self, statement: Executable, parameters: Parameters | None = None

@@ -12,13 +12,14 @@ from db.actors import Actor
 from db.engine import Tx
 from db.errors import Invalid
 from db.listing import one_of
-from db.statements import Statement
+from db.statements import Part, Statement, Writing
 from db.steps import UNTOLD, Step
 from db.tables import runs, task_dependencies, tasks
 from db.types import DependencyType, RunnerName, RunStatus, TaskStatus
 
 ACTIVE = (RunStatus.QUEUED, RunStatus.RUNNING)
 # Spelled out, not parameters: only so are partial indexes used.
+IS_QUEUED = runs.c.status == literal_column("'queued'")
 IS_RUNNING = runs.c.status == literal_column("'running'")
 IS_ACTIVE = runs.c.status.in_([literal_column("'queued'"), literal_column("'running'")])
 EXIT_CODE_OF_CANCELLED = -15
@@ -85,22 +86,22 @@ def active_run(tx: Tx, task_id: str) -> Row[Any] | None:
     return tx.first(_ACTIVE, {"of": task_id})
 
 
-def last_run(tx: Tx, task_id: str) -> Row[Any] | None:
-    """The task's newest run."""
-    return tx.first(_LAST, {"of": task_id})
+def last_run(task_id: str) -> Writing[Row[Any] | None]:
+    """The task's newest run: its active one, if it has one."""
+    return next(iter((yield _LAST, {"of": task_id})), None)
 
 
 def unmet(task_id: str) -> Select[Any]:
     """The tasks that keep another from running; `task_id` names the parameter."""
-    return (
-        select(tasks.c.id)
-        .join(task_dependencies, task_dependencies.c.depends_on_task_id == tasks.c.id)
-        .where(
-            task_dependencies.c.task_id == bindparam(task_id),
-            task_dependencies.c.dependency_type == DependencyType.BLOCKS,
-            tasks.c.status != TaskStatus.COMPLETED,
-            tasks.c.deleted_at.is_(None),
-        )
+    other = tasks.alias("other")
+    # No join: while a table is small, or new, PostgreSQL would begin with all the tasks.
+    status = select(other.c.status).where(
+        other.c.id == task_dependencies.c.depends_on_task_id, other.c.deleted_at.is_(None)
+    )
+    return select(task_dependencies.c.depends_on_task_id.label("id")).where(
+        task_dependencies.c.task_id == bindparam(task_id),
+        task_dependencies.c.dependency_type == DependencyType.BLOCKS,
+        status.scalar_subquery() != TaskStatus.COMPLETED,
     )
 
 
@@ -333,6 +334,7 @@ _LOCKED = Statement(
     .with_for_update()
 )
 _ACTIVE = select(runs).where(runs.c.task_id == bindparam("of"), IS_ACTIVE)
-_LAST = (
-    select(runs).where(runs.c.task_id == bindparam("of")).order_by(runs.c.number.desc()).limit(1)
+_LAST = Statement(
+    select(runs).where(runs.c.task_id == bindparam("of")).order_by(runs.c.number.desc()).limit(1),
+    Part.READS,
 )

@@ -37,7 +37,7 @@ EDITING = ("Edit", "Write", "MultiEdit", "NotebookEdit")
 WHOLE_PROJECT = "./**"
 
 
-def of(project_id: str) -> Select[Any]:
+def of(project_id: Any) -> Select[Any]:
     """The policy of a project; one that nobody has set has no row."""
     return select(policies).where(policies.c.project_id == project_id)
 

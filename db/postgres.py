@@ -19,7 +19,7 @@ from db.bus import Bus
 from db.connections_at_hand import ConnectionsAtHand
 from db.engine import Connections, Database, Moment, Tx, WritingUnit, json_text
 from db.errors import DatabaseUnavailable, Unstorable
-from db.statements import Reading, Rows, Writing
+from db.statements import Fetch, Part, Reading, Rows, Writing
 
 log = logging.getLogger(__name__)
 
@@ -92,8 +92,8 @@ class PostgresDatabase(Database):
     async def enact(self, unit: WritingUnit[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         async def once() -> tuple[T, set[str]]:
             moment = Moment(self.dialect)
-            async with self._plain.acquire() as connection, connection.transaction():
-                return await _enacted(connection, moment, unit(moment, *args, **kwargs))
+            async with self._plain.acquire() as connection, _Transaction(connection) as transaction:
+                return await _enacted(transaction, moment, unit(moment, *args, **kwargs))
 
         with tracing.span("transaction"):
             result, topics = await self._insist(once)
@@ -149,12 +149,51 @@ async def _carried_out(connection: Any, reading: Reading[T]) -> T:
         return result
 
 
-async def _enacted(connection: Any, moment: Moment, writing: Writing[T]) -> tuple[T, set[str]]:
+class _Transaction:
+    """The transaction of a writing: begun when it needs one, which may be never."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._is_open = self._is_over = False
+
+    async def __aenter__(self) -> "_Transaction":
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if not self._is_open:
+            return
+        if kind is None:
+            await self._connection.execute("COMMIT")
+            return
+        try:
+            await self._connection.execute("ROLLBACK")
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            self._connection.terminate()  # Nobody shall get it again, left at who knows what.
+
+    async def run(self, part: Part, fetch: Fetch) -> Rows:
+        assert not self._is_over, "what follows would not be one with what is committed"
+        if not self._is_open:
+            if part is Part.LOCKS:
+                return await self._begin(f"BEGIN; {fetch.sql}")
+            if part is Part.WRITES:
+                await self._begin("BEGIN")
+            self._is_over = part is Part.IS_ALL
+        found: Rows = await self._connection.fetch(fetch.sql, *fetch.parameters)
+        return found
+
+    async def _begin(self, sql: str) -> Rows:
+        self._is_open = True
+        await self._connection.execute(sql)
+        return ()
+
+
+async def _enacted(
+    transaction: _Transaction, moment: Moment, writing: Writing[T]
+) -> tuple[T, set[str]]:
     try:
         statement, values = next(writing)
         while True:
-            fetch = statement.fetch(moment.dialect, values)
-            found = await connection.fetch(fetch.sql, *fetch.parameters)
+            found = await transaction.run(statement.part, statement.fetch(moment.dialect, values))
             statement, values = writing.send(statement.rows(moment.dialect, found))
     except StopIteration as end:
         return end.value, moment.topics

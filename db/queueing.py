@@ -1,34 +1,111 @@
-"""How a task gets into the queue: at once on PostgreSQL, where each statement is a journey."""
+"""How runs get into the queue: at once on PostgreSQL, where each statement is a journey."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Row, bindparam, func, select, tuple_, update
 
 from db import events, runs, standing
 from db.adding import named
-from db.engine import Tx
-from db.errors import TaskAlreadyRunning
+from db.engine import Moment, Tx
+from db.errors import QueueFull, TaskAlreadyRunning
 from db.events import Fact
-from db.statements import Statement
+from db.lifecycle import IS_QUEUED, IS_RUNNING
+from db.listing import seconds_between
+from db.statements import Part, Statement, Writing
 from db.tables import events as log
-from db.tables import tasks
+from db.tables import lanes, tasks, workers
+from db.tables import runs as run_rows
+from db.types import Lane
+
+MOST_ADDED_AT_ONCE = 100
+"""More than are ever being enqueued by open transactions."""
+RUNS_TO_ESTIMATE_BY = 50
 
 
-def add(tx: Tx, run: Mapping[str, Any], task: Mapping[str, Any], fact: Fact) -> None:
-    """Write a task's new run, what its task is since, and what is told of it.
+@dataclass(frozen=True)
+class Queued:
+    """A task's new run, what its task is since, and what is told of it."""
+
+    run: Mapping[str, Any]
+    task: Mapping[str, Any]
+    fact: Fact
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the queue a run is, and when its turn should come."""
+
+    run_id: str
+    task_id: str
+    number: int
+    position: int
+    estimated_start_at: datetime
+
+
+def add(at: Moment, queued: Queued) -> Writing[str]:
+    """Put a task's run into its lane; returns its id.
 
     Raises `TaskAlreadyRunning` for a second active one.
     """
-    values = {**run, **named(tasks, task), **named(log, events.row_of(tx, fact))}
-    try:
-        for statement in _AT_ONCE if tx.dialect_name == "postgresql" else _ONE_BY_ONE:
-            tx.run(statement, values)
-    except IntegrityError:
-        raise TaskAlreadyRunning(task_id=fact.task_id) from None
-    events.hint(tx, fact)
-    tx.hint("runs")
+    fact = queued.fact
+    values = {
+        **queued.run,
+        **named(tasks, queued.task),
+        **named(log, events.row_of(at, fact)),
+    }
+    run, *rest = _AT_ONCE if at.dialect_name == "postgresql" else _ONE_BY_ONE
+    if not (yield run, values):
+        raise TaskAlreadyRunning(task_id=fact.task_id)
+    for statement in rest:
+        yield statement, values
+    events.hint(at, fact)
+    at.hint("runs")
+    return str(queued.run["id"])
+
+
+def place(
+    at: Moment, most: int, prepare: Callable[..., Writing[Queued]], *args: Any
+) -> Writing[Place]:
+    """Put the run that is prepared into its lane, and say where it is there.
+
+    The estimate is by how long runs took lately. Raises `QueueFull` when more than `most` would
+    wait in the lane, and what `add` raises.
+    """
+    queued = yield from prepare(at, *args)
+    run = queued.run
+    [known] = yield _PLACE, {"lane": run["lane"], "rank": run["rank"], "id": run["id"]}
+    yield from _check_room(run["lane"], most, known.waiting, more=1)
+    yield from add(at, queued)
+    starts_at = at.now + _wait(known)
+    return Place(run["id"], run["task_id"], run["number"], known.ahead + 1, starts_at)
+
+
+def bounded(tx: Tx, most: int, unit: Callable[..., str], /, *args: Any, **kwargs: Any) -> str:
+    """Enqueue a run by `unit`. Raises `QueueFull` when more than `most` then wait in its lane."""
+    run_id = unit(tx, *args, **kwargs)
+    [lane] = tx.run(_LANE, {"run": run_id})
+    tx.enact(_check_room(lane.name, most, lane.waiting, more=0))
+    return run_id
+
+
+def _check_room(lane: Lane, most: int, waiting: int, *, more: int) -> Writing[None]:
+    if most - waiting - more >= MOST_ADDED_AT_ONCE:
+        return
+    # Near the limit, runs are enqueued one after the other, so that it is exact.
+    yield _LOCK, {"lane": lane}
+    [[waiting]] = yield _WAITING, {"lane": lane}
+    if waiting + more > most:
+        raise QueueFull(queue=lane, max_size=most)
+
+
+def _wait(known: Row[Any]) -> timedelta:
+    """How long the runs ahead take, by the latest run times, on the slots there are."""
+    slots = max(known.slots, 1)
+    rounds = max(known.ahead + known.busy - slots + 1, 0) / slots
+    return timedelta(seconds=float(known.mean or 0) * rounds)
 
 
 _CHANGED = ("status", "progress_percentage", "started_at", "completed_at", "updated_at")
@@ -37,6 +114,49 @@ _change_task = (
     .where(tasks.c.id == bindparam("tasks_id"))
     .values({name: bindparam(f"tasks_{name}", type_=tasks.c[name].type) for name in _CHANGED})
 )
-_tell = standing.telling(_CHANGED)
-_ONE_BY_ONE = tuple(map(Statement, (runs.INSERT, _tell, _change_task)))
-_AT_ONCE = (Statement(_tell.add_cte(runs.INSERT.cte("run"), _change_task.cte("task"))),)
+_ONE_BY_ONE = tuple(map(Statement, (runs.INSERT, standing.telling(_CHANGED), _change_task)))
+_run = runs.INSERT.cte("run")
+_is_new = select(_run.c.id).exists()
+_all = select(_run.c.id).add_cte(
+    _change_task.where(_is_new).cte("task"), standing.telling(_CHANGED, _is_new).cte("event")
+)
+_AT_ONCE = (Statement(_all, Part.IS_ALL),)
+
+_in_lane = (IS_QUEUED, run_rows.c.lane == bindparam("lane"))
+_waiting = select(func.count()).select_from(run_rows).where(*_in_lane)
+_place = (run_rows.c.rank, run_rows.c.id)
+_sooner = tuple_(*_place) < tuple_(*(bindparam(it.name, type_=it.type) for it in _place))
+_lately = (
+    select(seconds_between(run_rows.c.started_at, run_rows.c.finished_at).label("seconds"))
+    .where(run_rows.c.finished_at.is_not(None), run_rows.c.started_at.is_not(None))
+    .order_by(run_rows.c.enqueued_at.desc())
+    .limit(RUNS_TO_ESTIMATE_BY)
+    .subquery()
+)
+_PLACE = Statement(
+    select(
+        _waiting.scalar_subquery().label("waiting"),
+        _waiting.where(_sooner).scalar_subquery().label("ahead"),
+        select(func.avg(_lately.c.seconds)).scalar_subquery().label("mean"),
+        select(func.count())
+        .select_from(run_rows)
+        .where(IS_RUNNING)
+        .scalar_subquery()
+        .label("busy"),
+        select(func.coalesce(func.sum(workers.c.concurrency), 0)).scalar_subquery().label("slots"),
+    ),
+    Part.READS,
+)
+_WAITING = Statement(_waiting, Part.READS)
+_own = run_rows.alias("own")
+_LANE = Statement(
+    select(
+        _own.c.lane.label("name"),
+        select(func.count())
+        .select_from(run_rows)
+        .where(IS_QUEUED, run_rows.c.lane == _own.c.lane)
+        .scalar_subquery()
+        .label("waiting"),
+    ).where(_own.c.id == bindparam("run"))
+)
+_LOCK = Statement(select(lanes.c.name).where(lanes.c.name == bindparam("lane")).with_for_update())

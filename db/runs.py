@@ -1,22 +1,21 @@
 """Runs: the queue of processes that we start, each of a task or of its own."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, bindparam, func, insert, literal, or_, select, true
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import ColumnElement, Row, and_, bindparam, func, or_, select, true
+from sqlalchemy.dialects.postgresql import insert
 
 from db import projects
 from db.actors import Actor
 from db.clock import from_now
 from db.engine import Moment, Tx
-from db.errors import QueueFull, ResourceNotFound, TaskAlreadyRunning
+from db.errors import ResourceNotFound, TaskAlreadyRunning
 from db.ids import new_id
-from db.listing import Filter, Listing, seconds_between, sifted
+from db.listing import Filter, Listing, sifted
 from db.statements import Statement
-from db.tables import runs, workers
+from db.tables import runs
 from db.types import Lane, RunnerName, RunStatus
 from db.validation import whole_number
 
@@ -28,7 +27,6 @@ HEAD_START = {
 }
 HIGHEST_PRIORITY = 100
 HEAD_START_PER_PRIORITY = timedelta(seconds=15)
-RUNS_TO_ESTIMATE_BY = 50
 
 
 def visible_to(actor: Actor) -> ColumnElement[bool]:
@@ -81,10 +79,8 @@ def enqueue(tx: Tx, actor: Actor, **given: Any) -> str:
     What is given is as `row_of` has it.
     """
     run = row_of(tx, actor, **given)
-    try:
-        tx.run(_INSERT, run)
-    except IntegrityError:
-        raise TaskAlreadyRunning(task_id=run["task_id"]) from None
+    if not tx.run(_INSERT, run):
+        raise TaskAlreadyRunning(task_id=run["task_id"])
     tx.hint("runs")
     return str(run["id"])
 
@@ -140,47 +136,6 @@ def row_of(
     }
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where in the queue a run is, and when its turn should come."""
-
-    run_id: str
-    task_id: str
-    number: int
-    position: int
-    estimated_start_at: datetime
-
-
-def bounded(tx: Tx, most: int, unit: Callable[..., str], /, *args: Any, **kwargs: Any) -> str:
-    """Enqueue a run by `unit`. Raises `QueueFull` when more than `most` then wait in its lane."""
-    run_id = unit(tx, *args, **kwargs)
-    lane = select(runs.c.lane).where(runs.c.id == run_id).scalar_subquery()
-    waiting = select(runs.c.lane, func.count().label("size")).where(
-        runs.c.status == literal(str(RunStatus.QUEUED), literal_execute=True), runs.c.lane == lane
-    )
-    found = tx.first(waiting.group_by(runs.c.lane))
-    if found and found.size > most:
-        raise QueueFull(queue=found.lane, max_size=most)
-    return run_id
-
-
-def placed(tx: Tx, most: int, unit: Callable[..., str], *args: Any) -> Place:
-    """Enqueue a task's run by `unit`, within the bound of its lane.
-
-    The estimate is by how long runs took lately. Raises `QueueFull`.
-    """
-    run_id = bounded(tx, most, unit, *args)
-    run = tx.first(
-        select(runs.c.task_id, runs.c.number, places_ahead().label("ahead")).where(
-            runs.c.id == run_id
-        )
-    )
-    assert run
-    return Place(
-        run_id, run.task_id, run.number, run.ahead + 1, tx.now + _wait_behind(tx, run.ahead)
-    )
-
-
 def get(tx: Tx, actor: Actor, run_id: str) -> Row[Any]:
     """The run, if the actor may see it."""
     run = tx.first(select(runs).where(runs.c.id == run_id, visible_to(actor)))
@@ -202,26 +157,6 @@ def timeout(field: str, seconds: int | None) -> int | None:
     return whole_number(field, seconds, least=1, most=projects.LONGEST_TIMEOUT_SECONDS)
 
 
-def _wait_behind(tx: Tx, ahead: int) -> timedelta:
-    """How long the runs ahead take, by the latest run times, on the slots there are."""
-    lately = (
-        select(seconds_between(runs.c.started_at, runs.c.finished_at).label("seconds"))
-        .where(runs.c.finished_at.is_not(None), runs.c.started_at.is_not(None))
-        .order_by(runs.c.enqueued_at.desc())
-        .limit(RUNS_TO_ESTIMATE_BY)
-        .subquery()
-    )
-    busy = select(func.count()).where(runs.c.status == RunStatus.RUNNING).scalar_subquery()
-    slots = select(func.coalesce(func.sum(workers.c.concurrency), 0)).scalar_subquery()
-    known = tx.first(
-        select(func.avg(lately.c.seconds).label("mean"), busy.label("busy"), slots.label("slots"))
-    )
-    assert known
-    slots_in_all = max(known.slots, 1)
-    rounds = max(ahead + known.busy - slots_in_all + 1, 0) / slots_in_all
-    return timedelta(seconds=float(known.mean or 0) * rounds)
-
-
 _GIVEN = (
     *("id", "task_id", "project_id", "user_id", "bucket", "runner", "command"),
     *("working_directory", "environment", "options", "agent_session_id", "timeout_seconds"),
@@ -232,6 +167,8 @@ INSERT = (
     insert(runs)
     .values({name: bindparam(name, type_=runs.c[name].type) for name in _GIVEN})
     .values(due_at=from_now(0))
-    .inline()
+    .on_conflict_do_nothing()
+    .returning(runs.c.id)
 )
+"""Adds a run, and answers its id; nothing when its task has an active one."""
 _INSERT = Statement(INSERT)

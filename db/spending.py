@@ -11,6 +11,7 @@ from sqlalchemy import (
     Float,
     Row,
     Select,
+    bindparam,
     case,
     cast,
     func,
@@ -21,11 +22,12 @@ from sqlalchemy import (
 
 from db import policies
 from db.analytics import day_of
-from db.engine import Tx
+from db.engine import Moment, Tx
 from db.errors import BudgetSpent
 from db.ids import new_id
 from db.listing import one_of
 from db.policies import MICROS
+from db.statements import Part, Statement, Writing
 from db.tables import runs, spendings
 from db.types import RunStatus
 
@@ -107,10 +109,10 @@ def record(tx: Tx, run_id: str, fence: int, spent: Iterable[Spending]) -> bool:
     return True
 
 
-def check(tx: Tx, project_id: str) -> None:
+def check(at: Moment, project_id: str) -> Writing[None]:
     """Raises `BudgetSpent` when nothing is left of a project's budget of the day or the month."""
-    if policy := tx.first(policies.of(project_id)):
-        _left(tx, policy)
+    for policy in (yield _POLICY, {"project": project_id}):
+        yield from _left(at, policy)
 
 
 def grant(tx: Tx, run_id: str, fence: int, most_micros: int | None) -> Grant | None:
@@ -122,9 +124,9 @@ def grant(tx: Tx, run_id: str, fence: int, most_micros: int | None) -> Grant | N
     if run is None:
         return None
     policy = tx.first(policies.of(run.project_id).with_for_update())
-    spent = _spent(tx, spendings.c.run_id == run_id)
+    spent = int(tx.scalar(_spent(spendings.c.run_id == run_id)))
     given = _own(run, spent, most_micros, policy)
-    left = _left(tx, policy) if policy else None
+    left = tx.enact(_left(tx, policy)) if policy else None
     if left is not None:
         given = left if given is None else min(given, left)
         if left - _held_by_others(tx, run) < given:
@@ -150,9 +152,9 @@ def _own(run: Row[Any], spent: int, most_micros: int | None, policy: Row[Any] | 
     return budget - spent
 
 
-def _left(tx: Tx, policy: Row[Any]) -> int | None:
+def _left(at: Moment, policy: Row[Any]) -> Writing[int | None]:
     """What is left of the project's budgets, by the UTC calendar."""
-    midnight = tx.now.replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = at.now.replace(hour=0, minute=0, second=0, microsecond=0)
     budgets = (
         ("day", policy.micros_per_day, midnight),
         ("month", policy.micros_per_month, midnight.replace(day=1)),
@@ -161,8 +163,8 @@ def _left(tx: Tx, policy: Row[Any]) -> int | None:
     for period, budget, since in budgets:
         if budget is None:
             continue
-        of_project = (spendings.c.project_id == policy.project_id, spendings.c.at >= since)
-        found.append(budget - _spent(tx, *of_project))
+        [[spent]] = yield _SPENT_SINCE, {"project": policy.project_id, "since": since}
+        found.append(budget - int(spent))
         if found[-1] <= 0:
             message = f"The project's budget of {_usd(budget)} a {period} is spent"
             raise BudgetSpent(message, project_id=policy.project_id, period=period)
@@ -171,11 +173,7 @@ def _left(tx: Tx, policy: Row[Any]) -> int | None:
 
 def _held_by_others(tx: Tx, run: Row[Any]) -> int:
     """What runs of the same project have been granted and have not spent yet."""
-    spent = (
-        select(func.coalesce(func.sum(spendings.c.cost_micros), 0))
-        .where(spendings.c.run_id == runs.c.id)
-        .scalar_subquery()
-    )
+    spent = _spent(spendings.c.run_id == runs.c.id).scalar_subquery()
     unspent = runs.c.granted_micros - spent
     held = select(func.coalesce(func.sum(case((unspent > 0, unspent), else_=0)), 0)).where(
         runs.c.project_id == run.project_id,
@@ -186,9 +184,8 @@ def _held_by_others(tx: Tx, run: Row[Any]) -> int:
     return int(tx.scalar(held))
 
 
-def _spent(tx: Tx, *which: ColumnElement[bool]) -> int:
-    total = select(func.coalesce(func.sum(spendings.c.cost_micros), 0)).where(*which)
-    return int(tx.scalar(total))
+def _spent(*which: ColumnElement[bool]) -> Select[Any]:
+    return select(func.coalesce(func.sum(spendings.c.cost_micros), 0)).where(*which)
 
 
 def _usd(micros: int) -> str:
@@ -212,3 +209,10 @@ def _sums() -> tuple[ColumnElement[Any], ...]:
     )
     cost = cast(func.sum(spendings.c.cost_micros), Float) / MICROS
     return *counted, cost.label("cost_usd")
+
+
+_POLICY = Statement(policies.of(bindparam("project")), Part.READS)
+_SPENT_SINCE = Statement(
+    _spent(spendings.c.project_id == bindparam("project"), spendings.c.at >= bindparam("since")),
+    Part.READS,
+)

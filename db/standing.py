@@ -54,8 +54,8 @@ def record_progress(tx: Tx, run: Row[Any], percentage: int) -> None:
         _set_task(tx, values, _fact(events.PROGRESSED, None, task, run.id, {}))
 
 
-def telling(changed: Sequence[str]) -> Insert:
-    """The event of a task of which these columns are about to change.
+def telling(changed: Sequence[str], *which: ColumnElement[bool]) -> Insert:
+    """The event of a task of which these columns are about to change, if all of that is true.
 
     The parameters are named as `named` names them; the event's `data` are the details.
     """
@@ -66,7 +66,7 @@ def telling(changed: Sequence[str]) -> Insert:
         "data": news(before, now, _parameter(log, "data")),
         "tx": events.current_tx(),
     }
-    told = select(*columns.values()).where(tasks.c.id == bindparam("tasks_id"))
+    told = select(*columns.values()).where(tasks.c.id == bindparam("tasks_id"), *which)
     return insert(log).from_select([*columns], told)
 
 

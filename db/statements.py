@@ -2,12 +2,15 @@
 
 import functools
 from collections.abc import Callable, Generator, Mapping, Sequence
+from enum import Enum, auto
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Dialect, Executable, Row
+import orjson
+from sqlalchemy import JSON, Dialect, Executable, Row
 from sqlalchemy.engine.result import result_tuple
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import TypeEngine
 
 T = TypeVar("T")
 
@@ -28,10 +31,27 @@ It must be repeatable: a read that takes too long where it began is begun anew e
 """
 
 
+class Part(Enum):
+    """What a statement is of a writing, and so whether a transaction has to be begun for it.
+
+    On PostgreSQL each statement sees what is committed by then, within a transaction or without.
+    """
+
+    WRITES = auto()
+    """One of several that happen all or none."""
+    READS = auto()
+    """It changes and locks nothing."""
+    LOCKS = auto()
+    """It only makes others wait: it has no values, and nobody needs its rows."""
+    IS_ALL = auto()
+    """All that is written: no other statement follows it."""
+
+
 class Statement:
     """A statement of the hot paths: compiled once for each dialect, whoever executes it."""
 
-    def __init__(self, executable: Executable) -> None:
+    def __init__(self, executable: Executable, part: Part = Part.WRITES) -> None:
+        self.part = part
         self._executable = executable
         self._compiled: dict[str, Compiled] = {}
 
@@ -109,5 +129,15 @@ class Compiled:
         return [
             (place, read)
             for place, column in enumerate(self._columns)
-            if (read := column.type._cached_result_processor(self._dialect, None))
+            if (read := self._reader(column.type))
         ]
+
+    def _reader(self, type_: TypeEngine[Any]) -> Callable[[Any], Any] | None:
+        if isinstance(type_, JSON):
+            return _decoded
+        return type_._cached_result_processor(self._dialect, None)
+
+
+def _decoded(value: Any) -> Any:
+    """JSON, of which drivers give the text unless SQLAlchemy taught them; none is a bare string."""
+    return orjson.loads(value) if isinstance(value, str) else value

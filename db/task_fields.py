@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, select
 
 from db import runs
 from db.errors import Invalid, InvalidFormat
-from db.statements import Statement, Writing
+from db.statements import Part, Statement, Writing
 from db.tables import members, users
 from db.types import Role, TaskStatus
 from db.validation import json_object, no_nulls, text, whole_number
@@ -78,7 +78,8 @@ _ASSIGNEE = Statement(
         members,
         (members.c.user_id == users.c.id) & (members.c.project_id == bindparam("project")),
     )
-    .where(users.c.id == bindparam("user"), users.c.disabled_at.is_(None))
+    .where(users.c.id == bindparam("user"), users.c.disabled_at.is_(None)),
+    Part.READS,
 )
 COLUMNS = {"estimated_duration": "estimated_seconds"}
 CHECKS: Mapping[str, Callable[[str, Any], Any]] = {

@@ -29,8 +29,9 @@ from db.errors import (
 )
 from db.ids import new_id
 from db.listing import Filter, Listing, one_of, sifted
+from db.queueing import Queued
 from db.search import searched
-from db.statements import Statement, Writing
+from db.statements import Part, Statement, Writing
 from db.tables import members, task_tags, tasks
 from db.tables import projects as projects_table
 from db.task_fields import valid
@@ -165,23 +166,38 @@ def execute(
     Options: `timeout` and `retry_delay` (seconds), `retry_attempts`, `runner`. Raises
     `TaskAlreadyRunning`, `TaskDependencyNotMet`.
     """
-    actor.must(Permission.EXECUTE)
-    task = _found(tx, _TASK_ON_TERMS, actor, task_id, changing=True)
-    return _enqueue(tx, actor, task, lane, options)
+    return tx.enact(executing(tx, actor, task_id, lane, options))
 
 
-def retry(tx: Tx, actor: Actor, task_id: str) -> str:
-    """Execute a task again that failed or was cancelled; returns the id of its new run."""
+def executing(
+    at: Moment, /, actor: Actor, task_id: str, lane: Lane, options: Mapping[str, Any]
+) -> Writing[str]:
+    """The same, as a writing."""
+    queued = yield from to_execute(at, actor, task_id, lane, options)
+    return (yield from queueing.add(at, queued))
+
+
+def to_execute(
+    at: Moment, actor: Actor, task_id: str, lane: Lane, options: Mapping[str, Any]
+) -> Writing[Queued]:
+    """What is to be written when a task is executed."""
     actor.must(Permission.EXECUTE)
-    task = _found(tx, _TASK_ON_TERMS, actor, task_id, changing=True)
-    if lifecycle.active_run(tx, task_id):
+    task = yield from _found(_TASK_ON_TERMS, actor, task_id, changing=True)
+    return (yield from _queued(at, actor, task, lane, options))
+
+
+def to_retry(at: Moment, actor: Actor, task_id: str) -> Writing[Queued]:
+    """What is to be written when a task is executed again that failed or was cancelled."""
+    actor.must(Permission.EXECUTE)
+    task = yield from _found(_TASK_ON_TERMS, actor, task_id, changing=True)
+    last = yield from lifecycle.last_run(task_id)
+    if last and last.status in lifecycle.ACTIVE:
         raise TaskAlreadyRunning(task_id=task_id)
-    last = lifecycle.last_run(tx, task_id)
     if not last or task.status not in (TaskStatus.FAILED, TaskStatus.CANCELLED):
         raise Invalid(
             "status", "Only a failed or cancelled task can be retried", status=task.status
         )
-    return _enqueue(tx, actor, task, Lane(last.lane), last.options)
+    return (yield from _queued(at, actor, task, Lane(last.lane), last.options))
 
 
 def cancel(tx: Tx, actor: Actor, task_id: str, reason: str | None = None) -> str | None:
@@ -209,11 +225,13 @@ def cancel(tx: Tx, actor: Actor, task_id: str, reason: str | None = None) -> str
 
 def get(tx: Tx, actor: Actor, task_id: str, *, changing: bool = False) -> Row[Any]:
     """The task, if the actor may see it, and change it when that is meant."""
-    return _found(tx, _TASK, actor, task_id, changing=changing)
+    return tx.enact(_found(_TASK, actor, task_id, changing=changing))
 
 
-def _found(tx: Tx, statement: Statement, actor: Actor, task_id: str, *, changing: bool) -> Row[Any]:
-    found = tx.run(statement, {"task": task_id, "actor": actor.id})
+def _found(
+    statement: Statement, actor: Actor, task_id: str, *, changing: bool
+) -> Writing[Row[Any]]:
+    found = yield statement, {"task": task_id, "actor": actor.id}
     if not found or not (found[0].project_role or actor.is_admin):
         raise TaskNotFound(task_id=task_id)
     (task,) = found
@@ -222,15 +240,19 @@ def _found(tx: Tx, statement: Statement, actor: Actor, task_id: str, *, changing
     return task
 
 
-def _enqueue(tx: Tx, actor: Actor, task: Row[Any], lane: Lane, options: Mapping[str, Any]) -> str:
-    agreed = terms.agreed(tx, task, options)
+def _queued(
+    at: Moment, actor: Actor, task: Row[Any], lane: Lane, options: Mapping[str, Any]
+) -> Writing[Queued]:
+    agreed = yield from terms.agreed(task, options)
     command = task._mapping["metadata"].get("command")
     runner = RunnerName(options.get("runner") or ("shell" if command else "claude"))
     if runner is RunnerName.SHELL and not (isinstance(command, str) and command.strip()):
         raise Invalid("metadata.command", "The shell runner needs a command")
-    session = agents.session_for(tx, task, options) if runner is RunnerName.CLAUDE else None
+    session = None
+    if runner is RunnerName.CLAUDE:
+        session = yield from agents.session_for(at, task, options)
     run = runs.row_of(
-        tx,
+        at,
         actor,
         command=command if runner is RunnerName.SHELL else None,
         runner=runner,
@@ -244,8 +266,7 @@ def _enqueue(tx: Tx, actor: Actor, task: Row[Any], lane: Lane, options: Mapping[
         options=options,
         agent_session_id=session,
     )
-    queueing.add(tx, run, *standing.queued(tx, actor, task, run["id"], lane))
-    return str(run["id"])
+    return Queued(run, *standing.queued(at, actor, task, run["id"], lane))
 
 
 def check_room(project: Any, held: int, more: int = 1) -> Writing[None]:
@@ -335,7 +356,8 @@ _PROJECT = Statement(
         _of_project.max_tasks,
         members.c.role,
         _held(_of_project.id).correlate(projects_table).scalar_subquery().label("held"),
-    )
+    ),
+    Part.READS,
 )
 _with_project = (
     select(
@@ -351,7 +373,7 @@ _with_project = (
     )
     .where(tasks.c.id == bindparam("task"), LISTING.kept)
 )
-_TASK = Statement(_with_project)
-_TASK_ON_TERMS = Statement(_with_project.add_columns(*terms.KNOWN))
+_TASK = Statement(_with_project, Part.READS)
+_TASK_ON_TERMS = Statement(_with_project.add_columns(*terms.KNOWN), Part.READS)
 _HELD = Statement(_held(bindparam("project")))
 _LOCKED = select(tasks).where(tasks.c.id == bindparam("id")).with_for_update()

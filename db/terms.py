@@ -7,11 +7,10 @@ from typing import Any
 from sqlalchemy import Row, bindparam, func, select
 
 from db import lifecycle, runs
-from db.engine import Tx
 from db.errors import Invalid, TaskDependencyNotMet
 from db.lifecycle import LONGEST_RETRY_DELAY_SECONDS
 from db.projects import MOST_RETRIES
-from db.statements import Statement
+from db.statements import Part, Statement, Writing
 from db.tables import projects
 from db.tables import runs as run_rows
 from db.validation import whole_number
@@ -37,13 +36,14 @@ def check(options: Mapping[str, Any]) -> None:
         raise Invalid("options.retry_delay", longest)
 
 
-def agreed(tx: Tx, task: Row[Any], options: Mapping[str, Any]) -> Terms:
+def agreed(task: Row[Any], options: Mapping[str, Any]) -> Writing[Terms]:
     """The terms of a task, read with what is `KNOWN`, that is executed with these options.
 
     Raises `TaskDependencyNotMet`, `Invalid`.
     """
     if task.must_wait:
-        raise TaskDependencyNotMet(task_id=task.id, waiting_for=_waiting_for(tx, task.id))
+        unmet = yield _UNMET, {"task": task.id}
+        raise TaskDependencyNotMet(task_id=task.id, waiting_for=[row.id for row in unmet])
     check(options)
     retries = options.get("retry_attempts")
     timeout = options.get("timeout")
@@ -54,12 +54,8 @@ def agreed(tx: Tx, task: Row[Any], options: Mapping[str, Any]) -> Terms:
     )
 
 
-def _waiting_for(tx: Tx, task_id: str) -> list[str]:
-    return [row.id for row in tx.run(_UNMET, {"task": task_id})]
-
-
 _unmet = lifecycle.unmet("task")
-_UNMET = Statement(_unmet)
+_UNMET = Statement(_unmet, Part.READS)
 KNOWN = (
     projects.c.default_retry_attempts.label("retries"),
     projects.c.default_timeout_seconds.label("timeout"),
@@ -67,6 +63,6 @@ KNOWN = (
     .where(run_rows.c.task_id == bindparam("task"))
     .scalar_subquery()
     .label("last_number"),
-    _unmet.correlate(None).exists().label("must_wait"),
+    _unmet.exists().label("must_wait"),
 )
 """What the terms of a task depend on, besides: columns to be read with it and its project."""

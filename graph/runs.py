@@ -6,8 +6,10 @@ from typing import Any
 
 import strawberry
 
-from db import commands, runs
+from db import commands, queueing, runs
 from db.errors import InvalidFormat
+from db.queueing import Queued
+from db.statements import Writing
 from db.types import Lane, Permission, RunStatus
 from graph import reading, stream
 from graph.context import Info
@@ -75,10 +77,10 @@ class Execution:
         return found
 
 
-async def executed(info: Info, unit: Callable[..., str], *args: Any) -> Execution:
-    """Enqueue by `unit`, and say where in the queue the run then is."""
+async def executed(info: Info, prepare: Callable[..., Writing[Queued]], *args: Any) -> Execution:
+    """Enqueue the run that is prepared, and say where in the queue it then is."""
     most = info.context.services.settings.queue_max_size
-    place = await info.context.write(runs.placed, most, unit, *args)
+    place = await info.context.enact(queueing.place, most, prepare, *args)
     return Execution(
         task_id=strawberry.ID(place.task_id),
         execution_id=strawberry.ID(place.run_id),
@@ -127,7 +129,7 @@ class RunMutation:
         chosen["timeout_seconds"] = chosen.pop("timeout", None)
         most = info.context.services.settings.queue_max_size
         run_id = await info.context.write(
-            runs.bounded,
+            queueing.bounded,
             most,
             commands.execute,
             info.context.signed_in,

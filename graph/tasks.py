@@ -186,14 +186,14 @@ class TaskMutation:
         options: ExecuteOptions | None = None,
     ) -> Execution:
         chosen = values_of(options) if options else {}
-        return await executed(info, tasks.execute, info.context.signed_in, id, priority, chosen)
+        return await executed(info, tasks.to_execute, info.context.signed_in, id, priority, chosen)
 
     @strawberry.mutation(
         permission_classes=can(Permission.EXECUTE),
         description="Execute a task again that failed or was cancelled.",
     )
     async def retry_task(self, info: Info, id: strawberry.ID) -> Execution:
-        return await executed(info, tasks.retry, info.context.signed_in, id)
+        return await executed(info, tasks.to_retry, info.context.signed_in, id)
 
     @strawberry.mutation(
         permission_classes=can(Permission.EXECUTE),

@@ -7,14 +7,26 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, event, func, insert, make_url, select, text, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    bindparam,
+    event,
+    func,
+    insert,
+    make_url,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
 
 from db.bus import Bus
-from db.engine import Database, Tx
+from db.engine import Database, Moment, Tx
 from db.errors import DatabaseUnavailable
 from db.postgres import PostgresDatabase
 from db.sqlite import SqliteDatabase
-from db.statements import Statement
+from db.statements import Part, Statement, Writing
 from db.tables import lanes
 from tests.db.queues import opened
 
@@ -278,3 +290,37 @@ async def test_two_units_that_change_the_same_row_do_so_one_after_the_other(
 
     reason = await database.scalar(select(lanes.c.paused_reason).where(lanes.c.name == "high"))
     assert "x" * UNITS == reason
+
+
+_ADD = Statement(insert(lanes).values(name=bindparam("name")))
+_ADD_AND_NO_MORE = Statement(insert(lanes).values(name=bindparam("name")), Part.IS_ALL)
+
+
+def adding(_at: Moment, *names: str, fails: bool = False) -> Writing[None]:
+    for name in names:
+        yield _ADD, {"name": name}
+    if fails:
+        raise Mishap
+
+
+def adding_what_follows_all(_at: Moment) -> Writing[None]:
+    yield _ADD_AND_NO_MORE, {"name": "all"}
+    yield _ADD, {"name": "more"}
+
+
+async def test_a_writing_that_fails_leaves_nothing_behind(database: Database) -> None:
+    with pytest.raises(Mishap):
+        await database.enact(adding, "one", "two", fails=True)
+    with pytest.raises((DatabaseUnavailable, IntegrityError)):
+        await database.enact(adding, "three", "high")
+    await database.enact(adding, "four", "five")
+
+    assert {"four", "five"} == await added(database)
+
+
+async def test_nothing_follows_all_that_a_writing_writes(postgres_url: str) -> None:
+    async with opened(postgres_url, 1) as (database,):
+        with pytest.raises(AssertionError):
+            await database.enact(adding_what_follows_all)
+
+        assert {"all"} == await added(database)

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from db import claims, commands, events, lifecycle, tasks
+from db import claims, commands, events, lifecycle, queueing, tasks
 from db.actors import Actor
 from db.engine import Database
 from db.errors import Problem
 from db.lifecycle import Begun, Ended, Outcome, Released, Report
+from db.queueing import Place
 from db.tables import events as log
 from db.tables import runs
 from db.types import Lane, RunStatus
@@ -32,6 +33,11 @@ class Story:
     async def execute(self, **options: Any) -> str:
         return await self.database.write(
             tasks.execute, self.actor, self.task_id, Lane.NORMAL, options
+        )
+
+    async def retry(self) -> Place:
+        return await self.database.enact(
+            queueing.place, 100, tasks.to_retry, self.actor, self.task_id
         )
 
     async def claim(self) -> Any:
@@ -243,8 +249,8 @@ async def test_a_task_that_failed_is_executed_again_with_the_same_options(story:
     await story.execute(timeout=33)
     run = await story.claim()
     await story.report(Ended(run.id, run.fence, FAILED))
-    again = await story.database.write(tasks.retry, story.actor, story.task_id)
-    second = await story.run(again)
+    again = await story.retry()
+    second = await story.run(again.run_id)
 
     assert (2, 33, "queued") == (second.number, second.timeout_seconds, second.status)
     assert "pending" == (await record.stored(story.database, story.task_id)).status
@@ -252,7 +258,7 @@ async def test_a_task_that_failed_is_executed_again_with_the_same_options(story:
 
 async def test_a_task_that_never_failed_is_not_retried(story: Story) -> None:
     with pytest.raises(Problem) as refused:
-        await story.database.write(tasks.retry, story.actor, story.task_id)
+        await story.retry()
 
     assert "VALIDATION_ERROR" == refused.value.code
 

@@ -1,19 +1,21 @@
 """Queues as the record has them: counts, percentiles, and what happens to many runs at once."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select, update
+from sqlalchemy import event, func, select, update
 
-from db import events, queues, runs
+from db import events, queueing, queues, runs, tasks
 from db.actors import Actor
 from db.claims import claim, enlist
 from db.engine import Database, Tx
 from db.errors import Invalid, QueueFull, TaskAlreadyRunning
 from db.tables import events as log
 from db.tables import runs as table
-from db.tables import tasks, workers
+from db.tables import tasks as task_rows
+from db.tables import workers
 from db.types import Lane, Role, RunnerName
 from tests.db.queues import add_project, add_tasks, add_user, enqueue, opened
 
@@ -145,7 +147,7 @@ async def test_clear_cancels_what_waits_and_tells_each_task(database_url: str) -
         task_ids = await database.write(tasks_queued, actor, Lane.LOW, 5)
         other = await database.write(put, actor, Lane.HIGH)
         count = await database.write(queues.clear, actor, Lane.LOW, confirm=True)
-        found = await database.rows(select(tasks.c.id, tasks.c.status))
+        found = await database.rows(select(task_rows.c.id, task_rows.c.status))
         told = await database.rows(
             select(log.c.task_id, log.c.data).where(log.c.kind == "task.cancelled")
         )
@@ -235,7 +237,7 @@ async def test_a_task_that_runs_is_not_prioritised(database_url: str) -> None:
 async def test_a_lane_that_is_full_takes_no_more(database_url: str) -> None:
     def enqueue_within_two(tx: Tx, lane: Lane) -> str:
         words: dict[str, Any] = {"command": "true", "runner": RunnerName.SHELL, "lane": lane}
-        return runs.bounded(tx, 2, runs.enqueue, actor, **words)
+        return queueing.bounded(tx, 2, runs.enqueue, actor, **words)
 
     async with opened(database_url, 1) as (database,):
         actor = await database.write(add_user, "admin")
@@ -248,6 +250,35 @@ async def test_a_lane_that_is_full_takes_no_more(database_url: str) -> None:
 
     assert {"queue": "high", "max_size": 2} == full.value.details
     assert {"high": 2, "normal": 0, "low": 1} == sizes
+
+
+@pytest.mark.parametrize("most", [0, 3])
+async def test_a_lane_is_never_fuller_than_it_may_be_however_many_come_at_once(
+    database_url: str, most: int
+) -> None:
+    async with opened(database_url, 2) as databases:
+        actor = await databases[0].write(add_user, "user")
+        project = await databases[0].write(add_project, actor, 1)
+        task_ids = await databases[0].write(add_tasks, actor, project, 12)
+
+        async def execute(number: int, task_id: str) -> object:
+            return await databases[number % 2].enact(
+                queueing.place, most, tasks.to_execute, actor, task_id, Lane.NORMAL, {}
+            )
+
+        def command(tx: Tx) -> str:
+            words: dict[str, Any] = {"command": "true", "runner": RunnerName.SHELL}
+            return queueing.bounded(tx, most, runs.enqueue, actor, lane=Lane.NORMAL, **words)
+
+        answers = await asyncio.gather(
+            *(execute(number, task_id) for number, task_id in enumerate(task_ids)),
+            *(databases[number % 2].write(command) for number in range(6)),
+            return_exceptions=True,
+        )
+        waiting = await databases[0].scalar(select(func.count()).select_from(table))
+
+    refused = [answer for answer in answers if isinstance(answer, QueueFull)]
+    assert (most, 18 - most) == (waiting, len(refused))
 
 
 async def test_clearing_takes_a_few_statements_however_many_wait(sqlite_url: str) -> None:

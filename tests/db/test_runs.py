@@ -1,18 +1,19 @@
 """The order in which runs are served, and who has to wait."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
-from db import claims, commands, runs, tasks
+from db import claims, commands, queueing, runs, tasks
 from db.actors import Actor
 from db.claims import MOST_RUNS_OF_A_USER
 from db.engine import Database, Tx
-from db.errors import Problem
+from db.errors import Problem, TaskAlreadyRunning
 from db.runs import HEAD_START, HEAD_START_PER_PRIORITY, rank_of
-from db.tables import lanes
+from db.tables import events, lanes
 from db.tables import runs as rows
 from db.types import Lane, Role
 from tests.db import record
@@ -140,8 +141,10 @@ async def test_a_position_counts_who_is_served_before_in_the_same_lane(
     urgent = await record.task(database, ann, project, priority=5, metadata=COMMAND)
     last = await record.task(database, ann, project, metadata=COMMAND)
 
-    first_place = await database.write(runs.placed, 100, tasks.execute, ann, urgent)
-    last_place = await database.write(runs.placed, 100, tasks.execute, ann, last)
+    first_place, last_place = [
+        await database.enact(queueing.place, 100, tasks.to_execute, ann, task, Lane.NORMAL, {})
+        for task in (urgent, last)
+    ]
     assert (1, 4) == (first_place.position, last_place.position)
     assert (1, urgent) == (first_place.number, first_place.task_id)
 
@@ -172,3 +175,16 @@ async def test_a_second_active_run_of_a_task_is_refused_by_the_table(database: D
     with pytest.raises(Problem) as refused:
         await database.write(again)
     assert "TASK_ALREADY_RUNNING" == refused.value.code
+
+
+async def test_a_task_that_many_execute_at_once_is_queued_once(database: Database) -> None:
+    ann = await record.person(database)
+    task = await record.task(database, ann, await record.project(database, ann), metadata=COMMAND)
+    answers = await asyncio.gather(
+        *(database.enact(tasks.executing, ann, task, Lane.NORMAL, {}) for _ in range(10)),
+        return_exceptions=True,
+    )
+    told = await database.rows(select(events.c.id).where(events.c.kind == "task.queued"))
+
+    refused = [answer for answer in answers if isinstance(answer, TaskAlreadyRunning)]
+    assert (9, 1) == (len(refused), len(told))

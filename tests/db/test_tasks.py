@@ -46,7 +46,7 @@ CHANGES: dict[str, Callable[..., Any]] = {
     "change": lambda tx, ann, task: tasks.change(tx, ann, task.id, {"title": "N"}),
     "remove": lambda tx, ann, task: tasks.remove(tx, ann, task.id),
     "execute": lambda tx, ann, task: tasks.execute(tx, ann, task.id),
-    "retry": lambda tx, ann, task: tasks.retry(tx, ann, task.id),
+    "retry": lambda tx, ann, task: tx.enact(tasks.to_retry(tx, ann, task.id)),
     "cancel": lambda tx, ann, task: tasks.cancel(tx, ann, task.id),
     "run a command": lambda tx, ann, task: commands.execute(
         tx, ann, command="true", project_id=task.project_id
