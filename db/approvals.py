@@ -6,15 +6,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Row, Select, insert, literal, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    bindparam,
+    insert,
+    literal_column,
+    select,
+    true,
+    update,
+)
 
 from db import events, notifications, projects
 from db.actors import Actor
+from db.adding import named
 from db.clock import NOW, from_now
-from db.engine import Tx
+from db.engine import Moment, Tx
 from db.errors import Invalid, ResourceNotFound
 from db.ids import new_id
 from db.listing import Filter, Listing, one_of
+from db.statements import Statement, Writing
 from db.tables import approvals, runs
 from db.types import ApprovalStatus, Permission, RunStatus
 from db.validation import text
@@ -92,7 +104,7 @@ def ask(tx: Tx, run_id: str, fence: int, request: Request, seconds: float) -> Ro
     expiring = insert(approvals).values(expires_at=from_now(seconds)).returning(approvals)
     asked = tx.first(expiring, values)
     assert asked
-    _tell(tx, "requested", None, asked)
+    events.tell_all(tx, [_fact("requested", None, asked)])
     _remind(tx, run.user_id, asked)
     return asked
 
@@ -114,13 +126,8 @@ def answer(
         status = asked.status if asked.status != ApprovalStatus.PENDING else ApprovalStatus.EXPIRED
         raise Invalid("id", "The request is not pending any more", status=status)
     said = None if reason is None else text("reason", reason, longest=2000)
-    _decide(
-        tx,
-        [asked],
-        ApprovalStatus.ALLOWED if allow else ApprovalStatus.DENIED,
-        actor,
-        said,
-    )
+    status = ApprovalStatus.ALLOWED if allow else ApprovalStatus.DENIED
+    tx.enact(_decide(tx, [asked], status, actor, said))
 
 
 def decided(run_id: str) -> Select[Any]:
@@ -143,7 +150,8 @@ def withdraw(tx: Tx, run_id: str, fence: int, request_id: str) -> bool:
     if not _held(tx, run_id, fence):
         return False
     asked = (approvals.c.run_id == run_id, approvals.c.request_id == request_id)
-    _decide(tx, _pending(tx, *asked), ApprovalStatus.WITHDRAWN, None, WITHDRAWN)
+    pending = tx.all(_pending(*asked))
+    tx.enact(_decide(tx, pending, ApprovalStatus.WITHDRAWN, None, WITHDRAWN))
     return True
 
 
@@ -154,14 +162,14 @@ def late() -> Select[Any]:
 
 def expire(tx: Tx) -> None:
     """Let requests expire whose time is over, which is as if denied."""
-    overdue = _pending(tx, approvals.c.expires_at <= NOW)
-    _decide(tx, overdue, ApprovalStatus.EXPIRED, None, EXPIRED)
+    overdue = tx.all(_pending(approvals.c.expires_at <= NOW))
+    tx.enact(_decide(tx, overdue, ApprovalStatus.EXPIRED, None, EXPIRED))
 
 
-def close(tx: Tx, run_ids: Iterable[str]) -> None:
+def close(at: Moment, run_ids: Iterable[str]) -> Writing[None]:
     """Nobody waits for the answers of these runs any more: they have ended."""
-    if asked := _pending(tx, one_of(approvals.c.run_id, list(run_ids))):
-        _decide(tx, asked, ApprovalStatus.WITHDRAWN, None, WITHDRAWN)
+    asked = yield _PENDING_OF, {"runs": list(run_ids)}
+    yield from _decide(at, asked, ApprovalStatus.WITHDRAWN, None, WITHDRAWN)
 
 
 def _held(tx: Tx, run_id: str, fence: int) -> Row[Any] | None:
@@ -180,28 +188,25 @@ def _asked_before(tx: Tx, run_id: str, request: Request) -> Row[Any] | None:
     )
 
 
-def _pending(tx: Tx, *which: ColumnElement[bool]) -> Sequence[Row[Any]]:
+def _pending(*which: ColumnElement[bool]) -> Select[Any]:
     found = select(approvals).where(_IS_PENDING, *which).order_by(approvals.c.id)
-    return tx.all(found.with_for_update(skip_locked=True))
+    return found.with_for_update(skip_locked=True)
 
 
 def _decide(
-    tx: Tx,
+    at: Moment,
     asked: Sequence[Row[Any]],
     status: ApprovalStatus,
     actor: Actor | None,
     reason: str | None,
-) -> None:
+) -> Writing[None]:
+    answer = {"status": status, "answered_at": at.now, "reason": reason}
+    answer["answered_by"] = actor.id if actor else None
     for approval in asked:
-        values = {"status": status, "answered_at": tx.now, "reason": reason}
-        tx.execute(
-            update(approvals)
-            .where(approvals.c.id == approval.id)
-            .values(**values, answered_by=actor.id if actor else None)
-        )
-        _tell(tx, status, actor, approval, reason=reason)
-        notifications.retract(tx, approval.id)
-        tx.hint(f"inbox:{approval.run_id}")
+        yield _ANSWER, named(approvals, {"id": approval.id, **answer})
+        yield from events.telling(at, [_fact(status, actor, approval, reason=reason)])
+        yield from notifications.retract(at, approval.id)
+        at.hint(f"inbox:{approval.run_id}")
 
 
 def _remind(tx: Tx, user_id: str, asked: Row[Any]) -> None:
@@ -221,11 +226,10 @@ def _remind(tx: Tx, user_id: str, asked: Row[Any]) -> None:
     )
 
 
-def _tell(tx: Tx, word: str, actor: Actor | None, approval: Row[Any], **more: Any) -> None:
-    events.tell(
-        tx,
-        f"approval.{word}",
-        actor,
+def _fact(word: str, actor: Actor | None, approval: Row[Any], **more: Any) -> events.Fact:
+    return events.Fact(
+        kind=f"approval.{word}",
+        actor=actor,
         project_id=approval.project_id,
         task_id=approval.task_id,
         run_id=approval.run_id,
@@ -234,4 +238,15 @@ def _tell(tx: Tx, word: str, actor: Actor | None, approval: Row[Any], **more: An
 
 
 # Spelled out, so that the index of the pending ones is used.
-_IS_PENDING = approvals.c.status == literal(str(ApprovalStatus.PENDING), literal_execute=True)
+_IS_PENDING = approvals.c.status == literal_column(f"'{ApprovalStatus.PENDING}'")
+_PENDING_OF = Statement(_pending(one_of(approvals.c.run_id, bindparam("runs"))))
+_ANSWER = Statement(
+    update(approvals)
+    .where(approvals.c.id == bindparam("approvals_id"))
+    .values(
+        {
+            name: bindparam(f"approvals_{name}", type_=approvals.c[name].type)
+            for name in ("status", "answered_at", "answered_by", "reason")
+        }
+    )
+)

@@ -18,8 +18,8 @@ from sqlalchemy import (
 from sqlalchemy.sql.selectable import TableValuedAlias
 from sqlalchemy.types import TypeEngine
 
-from db.engine import Tx
-from db.statements import Statement
+from db.engine import Moment, Tx
+from db.statements import Statement, Writing
 
 Values = Mapping[str, Any]
 Computed = tuple[tuple[str, ColumnElement[Any]], ...]
@@ -27,12 +27,19 @@ Computed = tuple[tuple[str, ColumnElement[Any]], ...]
 
 def add(tx: Tx, table: Table, rows: Sequence[Values], computed: Computed = ()) -> None:
     """Insert these rows, of the same columns each, in this order; `computed` is theirs besides."""
+    tx.enact(adding(tx, table, rows, computed))
+
+
+def adding(
+    at: Moment, table: Table, rows: Sequence[Values], computed: Computed = ()
+) -> Writing[None]:
+    """The same, as a writing."""
     names = tuple(rows[0])
-    if tx.dialect_name == "postgresql" and len(rows) > 1:
-        tx.run(_add_by_arrays(table, names, computed), _arrays(names, rows))
+    if at.dialect_name == "postgresql" and len(rows) > 1:
+        yield _add_by_arrays(table, names, computed), _arrays(names, rows)
     else:
         for row in rows:
-            tx.run(_add_one(table, names, computed), _parameters(row))
+            yield _add_one(table, names, computed), _parameters(row)
 
 
 def unnested(name: str, **arrays: tuple[str, TypeEngine[Any]]) -> TableValuedAlias:

@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, func, insert, select, text, true, update
+from sqlalchemy import Row, Select, insert, literal_column, select, text, update
 
 from db import lifecycle
 from db.clock import from_now
-from db.engine import Tx
+from db.engine import Moment, Tx
 from db.ids import new_id
 from db.lifecycle import Report
 from db.listing import one_of
-from db.statements import Statement
+from db.statements import Part, Statement, Writing
 from db.tables import runs, workers
 
 LEASE_SECONDS = 20.0
@@ -31,15 +31,15 @@ class Turn:
     claimed: Sequence[Row[Any]]
 
 
-def turn(tx: Tx, worker_id: str, reports: Sequence[Report], most: int) -> Turn:
+def turn(at: Moment, worker_id: str, reports: Sequence[Report], most: int) -> Writing[Turn]:
     """Record how a worker's runs go, and give it up to `most` new ones: one commit for both."""
-    accepted = lifecycle.record(tx, reports)
-    return Turn(accepted, claim(tx, worker_id, most) if most else [])
+    accepted = yield from lifecycle.record(at, reports)
+    return Turn(accepted, (yield from claim(at, worker_id, most)) if most else [])
 
 
-def claim(tx: Tx, worker_id: str, most: int) -> Sequence[Row[Any]]:
+def claim(at: Moment, worker_id: str, most: int) -> Writing[Sequence[Row[Any]]]:
     """Take the best `most` runs that are due, for a worker; exact, however many claim at once."""
-    queue_up(tx)
+    yield from queue_up(at)
     values = {
         "most": most,
         "worker_id": worker_id,
@@ -47,19 +47,19 @@ def claim(tx: Tx, worker_id: str, most: int) -> Sequence[Row[Any]]:
         "share": SHARE_SECONDS * 1_000_000,
         "per_user": MOST_RUNS_OF_A_USER,
     }
-    claimed = tx.run(_CLAIM[tx.dialect_name], values)
+    claimed = yield _CLAIM[at.dialect_name], values
     # RETURNING keeps no order; the best comes first.
     return sorted(claimed, key=lambda run: (run.rank, run.id))
 
 
-def queue_up(tx: Tx) -> None:
+def queue_up(at: Moment) -> Writing[None]:
     """Have everyone else who claims, or changes many queued runs, wait until we have committed.
 
     On PostgreSQL it has to be a statement of its own: only the next one then sees what the last
     one before us did. On SQLite whoever writes is alone.
     """
-    if tx.dialect_name == "postgresql":
-        tx.run(_GATE)
+    if at.dialect_name == "postgresql":
+        yield _GATE, {}
 
 
 def beat(tx: Tx, worker_id: str, run_ids: Sequence[str]) -> dict[str, bool]:
@@ -226,7 +226,8 @@ _CLAIM = {dialect: _claim_in(words) for dialect, words in _WORDS.items()}
 # Planned once, whatever its values: to plan a claim takes longer than to take twenty runs.
 _GATE = Statement(
     select(
-        func.pg_advisory_xact_lock(727274),
-        func.set_config("plan_cache_mode", "force_generic_plan", true()),
-    )
+        literal_column("pg_advisory_xact_lock(727274)"),
+        literal_column("set_config('plan_cache_mode', 'force_generic_plan', true)"),
+    ),
+    Part.LOCKS,
 )

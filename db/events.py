@@ -24,6 +24,7 @@ from db.actors import Actor
 from db.engine import Moment, Tx
 from db.errors import InvalidFormat
 from db.ids import new_id
+from db.statements import Writing
 from db.tables import events, users
 
 START = "0-0"
@@ -53,11 +54,16 @@ def tell(tx: Tx, kind: str, actor: Actor | None, **rest: Any) -> None:
 
 def tell_all(tx: Tx, facts: Sequence[Fact]) -> None:
     """Record what happened, in this order, and hint it once it is committed."""
+    tx.enact(telling(tx, facts))
+
+
+def telling(at: Moment, facts: Sequence[Fact]) -> Writing[None]:
+    """The same, as a writing."""
     if not facts:
         return
-    batches.add(tx, events, [row_of(tx, fact) for fact in facts], _COMPUTED)
+    yield from batches.adding(at, events, [row_of(at, fact) for fact in facts], _COMPUTED)
     for fact in facts:
-        hint(tx, fact)
+        hint(at, fact)
 
 
 def hint(at: Moment, fact: Fact | Row[Any]) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Row, Select, bindparam, literal_column, select, update
 
 from db import approvals, events, steps
 from db.actors import Actor
-from db.engine import Tx
+from db.engine import Moment, Tx
 from db.errors import Invalid
 from db.listing import one_of
 from db.statements import Part, Statement, Writing
@@ -105,16 +105,17 @@ def unmet(task_id: str) -> Select[Any]:
     )
 
 
-def record(tx: Tx, reports: Sequence[Report]) -> set[str]:
+def record(at: Moment, reports: Sequence[Report]) -> Writing[set[str]]:
     """Write down how runs go, all at once; answers the runs of which it was accepted.
 
     A report of a run that was taken from its worker meanwhile, as its fence tells, changes nothing.
     """
     held: Mapping[str, Row[Any]] = {}
     if any(map(_depends, reports)):
-        held = {run.id: run for run in _locked(tx, [report.run_id for report in reports])}
-    steps = (_step(tx, held.get(report.run_id), report) for report in reports)
-    return _take(tx, [step for step in steps if step])
+        locked = yield from _locked([report.run_id for report in reports])
+        held = {run.id: run for run in locked}
+    steps = (_step(at, held.get(report.run_id), report) for report in reports)
+    return (yield from _take(at, [step for step in steps if step]))
 
 
 def cancel(tx: Tx, actor: Actor, run: Row[Any], reason: str | None) -> None:
@@ -122,12 +123,12 @@ def cancel(tx: Tx, actor: Actor, run: Row[Any], reason: str | None) -> None:
 
     Raises `Invalid` for a run that has ended.
     """
-    (run,) = _locked(tx, [run.id])  # A worker may have claimed or finished it meanwhile.
+    (run,) = tx.enact(_locked([run.id]))  # A worker may have claimed or finished it meanwhile.
     if run.status not in ACTIVE:
         raise Invalid("status", "The run has come to its end already", status=run.status)
     asked = {"cancel_asked_at": tx.now, "cancel_reason": reason}
     if run.status == RunStatus.QUEUED:
-        _take(tx, [_cancelled(tx, actor, run, asked)])
+        tx.enact(_take(tx, [_cancelled(tx, actor, run, asked)]))
     elif not run.cancel_asked_at:
         tx.execute(update(runs).where(runs.c.id == run.id).values(asked))
         events.tell(tx, "run.cancel_asked", actor, project_id=run.project_id, task_id=run.task_id,
@@ -138,14 +139,16 @@ def cancel(tx: Tx, actor: Actor, run: Row[Any], reason: str | None) -> None:
 def cancel_queued(tx: Tx, actor: Actor, run_ids: list[str], reason: str) -> int:
     """Cancel those of these runs that still wait; returns how many they were."""
     asked = {"cancel_asked_at": tx.now, "cancel_reason": reason}
-    waiting = [run for run in _locked(tx, run_ids) if run.status == RunStatus.QUEUED]
-    _take(tx, [_cancelled(tx, actor, run, asked) for run in waiting])
+    locked = tx.enact(_locked(run_ids))
+    waiting = [run for run in locked if run.status == RunStatus.QUEUED]
+    tx.enact(_take(tx, [_cancelled(tx, actor, run, asked) for run in waiting]))
     return len(waiting)
 
 
 def rescue(tx: Tx, run_ids: Iterable[str]) -> None:
     """Give runs whose worker is gone their next state."""
-    _take(tx, [_rescued(tx, run) for run in _locked(tx, list(run_ids))])
+    locked = tx.enact(_locked(list(run_ids)))
+    tx.enact(_take(tx, [_rescued(tx, run) for run in locked]))
 
 
 def _depends(report: Report) -> bool:
@@ -155,65 +158,65 @@ def _depends(report: Report) -> bool:
     return not isinstance(report, Begun)
 
 
-def _step(tx: Tx, run: Row[Any] | None, report: Report) -> Step | None:
+def _step(at: Moment, run: Row[Any] | None, report: Report) -> Step | None:
     """What comes of a report; `run` is needed where it depends on it."""
     match report:
         case Begun():
-            return _started(tx, report)
+            return _started(at, report)
         case Ended(run_id, fence, outcome) if outcome.status is RunStatus.COMPLETED:
-            return _concluded(tx, run_id, fence, outcome)
+            return _concluded(at, run_id, fence, outcome)
     if not run or run.fence != report.fence:
         return None
     match report:
         case Ended():
-            return _ended(tx, run, report.outcome)
+            return _ended(at, run, report.outcome)
         case Released():
-            return _released(tx, run)
+            return _released(at, run)
         case Postponed():
-            return _postponed(tx, run, report.seconds)
+            return _postponed(at, run, report.seconds)
 
 
-def _started(tx: Tx, begun: Begun) -> Step:
+def _started(at: Moment, begun: Begun) -> Step:
     identity = {"boot_id": begun.boot_id, "pid": begun.pid, "pid_started": begun.pid_started}
     return Step(
         begun.run_id,
         begun.fence,
         "started",
-        {**identity, "started_at": tx.now},
-        {"status": TaskStatus.RUNNING, "started_at": tx.now, "completed_at": None},
+        {**identity, "started_at": at.now},
+        {"status": TaskStatus.RUNNING, "started_at": at.now, "completed_at": None},
         details_of_command={"pid": begun.pid},
     )
 
 
-def _ended(tx: Tx, run: Row[Any], outcome: Outcome) -> Step:
+def _ended(at: Moment, run: Row[Any], outcome: Outcome) -> Step:
     failed = outcome.status is RunStatus.FAILED and not run.cancel_asked_at
     if failed and outcome.may_retry and run.attempt < run.max_attempts:
         return _retried(run, outcome)
     if run.cancel_asked_at:
         outcome = _as_cancelled(outcome, run.cancel_reason)
-    return _concluded(tx, run.id, run.fence, outcome)
+    return _concluded(at, run.id, run.fence, outcome)
 
 
-def _released(tx: Tx, run: Row[Any]) -> Step:
+def _released(at: Moment, run: Row[Any]) -> Step:
     """The attempt does not count; but what was begun and is no task's is never run twice."""
     if run.cancel_asked_at or not (run.task_id or run.pid is None):
-        return _concluded(tx, run.id, run.fence, _lost(run))
+        return _concluded(at, run.id, run.fence, _lost(run))
     return _queued(run, "released", {"attempt": run.attempt - 1}, pause_seconds=0)
 
 
-def _postponed(tx: Tx, run: Row[Any], seconds: float) -> Step:
+def _postponed(at: Moment, run: Row[Any], seconds: float) -> Step:
     """As if it had never been claimed: nothing is told of it."""
     if run.cancel_asked_at:
-        return _concluded(tx, run.id, run.fence, _lost(run))
+        return _concluded(at, run.id, run.fence, _lost(run))
     return _queued(run, UNTOLD, {"attempt": run.attempt - 1}, pause_seconds=seconds)
 
 
-def _rescued(tx: Tx, run: Row[Any]) -> Step:
+def _rescued(at: Moment, run: Row[Any]) -> Step:
     if run.pid is None and not run.cancel_asked_at:
-        return _released(tx, run)  # Nothing of it has been begun.
+        return _released(at, run)  # Nothing of it has been begun.
     if run.task_id and not run.cancel_asked_at and run.attempt < run.max_attempts:
         return _retried(run, _lost(run))
-    return _concluded(tx, run.id, run.fence, _lost(run))
+    return _concluded(at, run.id, run.fence, _lost(run))
 
 
 def _retried(run: Row[Any], outcome: Outcome) -> Step:
@@ -236,13 +239,13 @@ def _queued(run: Row[Any], word: str, values: Mapping[str, Any], *, pause_second
 
 
 def _concluded(
-    tx: Tx, run_id: str, fence: int, outcome: Outcome, more: Mapping[str, Any] = {}
+    at: Moment, run_id: str, fence: int, outcome: Outcome, more: Mapping[str, Any] = {}
 ) -> Step:
     done = {"progress_percentage": 100} if outcome.status is RunStatus.COMPLETED else {}
     final: dict[str, Any] = {
         "status": outcome.status,
         "fence": fence + 1,
-        "finished_at": tx.now,
+        "finished_at": at.now,
         "lease_until": None,
         "exit_code": outcome.exit_code,
         "error_code": outcome.error_code,
@@ -256,7 +259,7 @@ def _concluded(
         fence,
         outcome.status,
         {**final, **more},
-        {"status": TaskStatus(outcome.status), "completed_at": tx.now, **done},
+        {"status": TaskStatus(outcome.status), "completed_at": at.now, **done},
         {
             "exit_code": outcome.exit_code,
             "error_code": outcome.error_code,
@@ -265,9 +268,9 @@ def _concluded(
     )
 
 
-def _cancelled(tx: Tx, actor: Actor, run: Row[Any], asked: Mapping[str, Any]) -> Step:
+def _cancelled(at: Moment, actor: Actor, run: Row[Any], asked: Mapping[str, Any]) -> Step:
     outcome = _as_cancelled(_so_far(run), asked["cancel_reason"])
-    return _concluded(tx, run.id, run.fence, outcome, asked)._replace(actor=actor)
+    return _concluded(at, run.id, run.fence, outcome, asked)._replace(actor=actor)
 
 
 def _pause_after(run: Row[Any]) -> float:
@@ -301,24 +304,24 @@ def _as_cancelled(outcome: Outcome, reason: str | None) -> Outcome:
     )
 
 
-def _locked(tx: Tx, run_ids: list[str]) -> Sequence[Row[Any]]:
-    """These runs, each with its task; nobody else changes them before we have committed."""
-    return tx.run(_LOCKED, {"ids": run_ids})
+def _locked(run_ids: list[str]) -> Writing[Sequence[Row[Any]]]:
+    """These runs; nobody else changes them before we have committed."""
+    return (yield _LOCKED, {"ids": run_ids})
 
 
-def _take(tx: Tx, wanted: Sequence[Step]) -> set[str]:
+def _take(at: Moment, wanted: Sequence[Step]) -> Writing[set[str]]:
     """Take steps; answers the runs that have taken theirs."""
-    taken = steps.take(tx, wanted)
+    taken = yield from steps.take(at, wanted)
     runners = {run.run_id: run.runner for run in taken}
     ended = [step.run_id for step in wanted if "finished_at" in step.values]
     if agents := [run_id for run_id in ended if runners.get(run_id) == RunnerName.CLAUDE]:
-        approvals.close(tx, agents)
+        yield from approvals.close(at, agents)
     words = {step.word for step in wanted if step.run_id in runners}
     if RunStatus.COMPLETED in words:
-        tx.hint("completed")
+        at.hint("completed")
     if words - {"started"}:
         # A slot is free, or a run waits for one: who can claim should look.
-        tx.hint("runs")
+        at.hint("runs")
     return set(runners)
 
 

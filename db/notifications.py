@@ -4,15 +4,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, exists, insert, or_, select, update
+from sqlalchemy import Select, bindparam, exists, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from db import events
 from db.actors import Actor
 from db.clock import NOW
-from db.engine import Tx
+from db.engine import Moment, Tx
 from db.errors import Invalid, ResourceNotFound
 from db.ids import new_id
+from db.statements import Statement, Writing
 from db.tables import notification_receipts as receipts
 from db.tables import notifications, users
 from db.types import NotificationLevel, Permission
@@ -114,11 +115,10 @@ def remind(
     tx.hint(TOPIC)
 
 
-def retract(tx: Tx, notification_id: str) -> None:
+def retract(at: Moment, notification_id: str) -> Writing[None]:
     """Show it no more, to nobody."""
-    told = update(notifications).where(notifications.c.id == notification_id)
-    tx.execute(told.values(expires_at=tx.now))
-    tx.hint(TOPIC)
+    yield _RETRACT, {"notification": notification_id, "now": at.now}
+    at.hint(TOPIC)
 
 
 def acknowledge(tx: Tx, actor: Actor, notification_id: str) -> None:
@@ -148,3 +148,10 @@ def _actions(actions: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
         }
         for place, action in enumerate(actions)
     ]
+
+
+_RETRACT = Statement(
+    update(notifications)
+    .where(notifications.c.id == bindparam("notification"))
+    .values(expires_at=bindparam("now", type_=notifications.c.expires_at.type))
+)

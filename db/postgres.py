@@ -164,11 +164,8 @@ class _Transaction:
             return
         if kind is None:
             await self._connection.execute("COMMIT")
-            return
-        try:
-            await self._connection.execute("ROLLBACK")
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-            self._connection.terminate()  # Nobody shall get it again, left at who knows what.
+        else:
+            await self._give_up()
 
     async def run(self, part: Part, fetch: Fetch) -> Rows:
         assert not self._is_over, "what follows would not be one with what is committed"
@@ -185,6 +182,16 @@ class _Transaction:
         self._is_open = True
         await self._connection.execute(sql)
         return ()
+
+    async def _give_up(self) -> None:
+        is_clean = False
+        try:
+            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                await self._connection.execute("ROLLBACK")
+                is_clean = True
+        finally:
+            if not is_clean:
+                self._connection.terminate()  # Nobody shall get it again, left at who knows what.
 
 
 async def _enacted(

@@ -133,7 +133,7 @@ def pause(tx: Tx, actor: Actor, lane: Lane, reason: str | None = None) -> None:
     """Let nothing of a lane be claimed any more; what runs goes on. It outlives restarts."""
     actor.must(Permission.ADMINISTER)
     reason = text("reason", reason, longest=2000) if reason is not None else None
-    claims.queue_up(tx)
+    tx.enact(claims.queue_up(tx))
     _set(tx, lane, paused_at=tx.now, paused_reason=reason, paused_by=actor.id)
     events.tell(tx, "queue.paused", actor, data={"lane": lane, "reason": reason})
 
@@ -154,7 +154,7 @@ def clear(tx: Tx, actor: Actor, lane: Lane, *, confirm: bool) -> int:
     actor.must(Permission.EXECUTE)
     if not confirm:
         raise Invalid("confirm", "Must be true: what is cleared does not come back")
-    claims.queue_up(tx)
+    tx.enact(claims.queue_up(tx))
     waiting = select(runs.c.id).where(
         _is(RunStatus.QUEUED), runs.c.lane == lane, _changeable_by(actor)
     )

@@ -27,9 +27,9 @@ from sqlalchemy.types import TypeEngine
 from db import batches, events, standing
 from db.actors import Actor
 from db.clock import from_now
-from db.engine import Tx
+from db.engine import Moment
 from db.ids import new_id
-from db.statements import Statement
+from db.statements import Statement, Writing
 from db.tables import events as log
 from db.tables import runs, tasks
 from db.types import Json, UtcDateTime
@@ -54,7 +54,7 @@ class Step(NamedTuple):
     pause_seconds: float | None = None
 
 
-def take(tx: Tx, steps: Iterable[Step]) -> Sequence[Row[Any]]:
+def take(at: Moment, steps: Iterable[Step]) -> Writing[Sequence[Row[Any]]]:
     """Take a step of each of some runs; answers the runs that still had the fence.
 
     The database itself makes of the task what is told of it: nothing has to be read before. On
@@ -63,11 +63,12 @@ def take(tx: Tx, steps: Iterable[Step]) -> Sequence[Row[Any]]:
     alike: dict[_Kind, list[Step]] = defaultdict(list)
     for step in steps:
         alike[_kind(step)].append(step)
-    taken = (_take_at_once if tx.dialect_name == "postgresql" else _take_one_by_one)(tx, alike)
+    way = _take_at_once if at.dialect_name == "postgresql" else _take_one_by_one
+    taken = yield from way(at, alike)
     untold = {step.run_id for kind, some in alike.items() if not kind.is_told for step in some}
     for run in taken:
         if run.run_id not in untold:
-            events.hint(tx, run)
+            events.hint(at, run)
     return taken
 
 
@@ -79,12 +80,12 @@ class _Kind(NamedTuple):
     of_run: tuple[str, ...]
     of_task: tuple[str, ...]
 
-    def columns(self, tx: Tx, steps: Sequence[Step]) -> dict[str, list[Any]]:
+    def columns(self, at: Moment, steps: Sequence[Step]) -> dict[str, list[Any]]:
         """The steps' values, by their names in statements."""
         found: dict[str, list[Any]] = {
             "id": [step.run_id for step in steps],
             "fence": [step.fence for step in steps],
-            "now": [tx.now] * len(steps),
+            "now": [at.now] * len(steps),
         }
         for name in self.of_run:
             found[f"runs_{name}"] = [step.values[name] for step in steps]
@@ -109,27 +110,29 @@ def _kind(step: Step) -> _Kind:
     return _Kind(is_told, is_delayed, tuple(step.values), tuple(step.task_values))
 
 
-def _take_one_by_one(tx: Tx, alike: Mapping[_Kind, Sequence[Step]]) -> Sequence[Row[Any]]:
+def _take_one_by_one(
+    at: Moment, alike: Mapping[_Kind, Sequence[Step]]
+) -> Writing[Sequence[Row[Any]]]:
     taken: list[Row[Any]] = []
     for kind, steps in alike.items():
         *before, last = _one_by_one(kind)
-        columns = kind.columns(tx, steps)
+        columns = kind.columns(at, steps)
         for row in zip(*columns.values(), strict=True):
             values = dict(zip(columns, row, strict=True))
             for statement in before:
-                tx.run(statement, values)
-            taken += tx.run(last, values)
+                yield statement, values
+            taken += yield last, values
     return taken
 
 
-def _take_at_once(tx: Tx, alike: Mapping[_Kind, Sequence[Step]]) -> Sequence[Row[Any]]:
+def _take_at_once(at: Moment, alike: Mapping[_Kind, Sequence[Step]]) -> Writing[Sequence[Row[Any]]]:
     if not alike:
         return ()
     kinds = []
     values: dict[str, Any] = {"ids": [], "fences": []}
     # In one order, so that there are few such statements.
     for place, (kind, steps) in enumerate(sorted(alike.items())):
-        columns = kind.columns(tx, steps)
+        columns = kind.columns(at, steps)
         values["ids"] += columns["id"]
         values["fences"] += columns.pop("fence")
         differing = []
@@ -141,7 +144,7 @@ def _take_at_once(tx: Tx, alike: Mapping[_Kind, Sequence[Step]]) -> Sequence[Row
             else:
                 values[f"{name}_{place}"] = found[0]
         kinds.append((kind, tuple(differing)))
-    return tx.run(_at_once(tuple(kinds)), values)
+    return (yield _at_once(tuple(kinds)), values)
 
 
 @functools.cache

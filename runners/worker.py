@@ -128,7 +128,7 @@ class Worker:
         reports = [entry.report for entry in entries]
         self._free -= room  # It is promised to this turn: others may be taken meanwhile.
         try:
-            turn = await self._database.write(claims.turn, self.id, reports, room)
+            turn = await self._database.enact(claims.turn, self.id, reports, room)
         except BaseException:
             self._journal.put_back(entries)
             self._free += room - sum(entry.is_last for entry in entries)

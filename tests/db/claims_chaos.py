@@ -175,7 +175,7 @@ async def turn(
     database: Database, chaos: Chaos, worker: str, reports: list[Any], most: int
 ) -> tuple[set[str], Any]:
     def unit(tx: Tx) -> claims.Turn:
-        done = claims.turn(tx, worker, reports, most)
+        done = tx.enact(claims.turn(tx, worker, reports, most))
         # The end of an attempt raises the fence by one.
         fences = {report.run_id: report.fence + is_end(report) for report in reports}
         chaos.stale += stale(tx, {run_id: fences[run_id] for run_id in done.accepted})

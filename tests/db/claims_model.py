@@ -196,7 +196,7 @@ def one_turn(
         Ended(run.id, run.fence, Outcome(status, 0))
         for run, status in zip(ending, statuses, strict=True)
     ]
-    done = claims.turn(tx, worker, reports, most)
+    done = tx.enact(claims.turn(tx, worker, reports, most))
     turn = Turn(next(world.numbers), most=most, claimed=[run.id for run in done.claimed])
     turn.ended = [(report.run_id, report.outcome.status) for report in reports]
     assert {run.id for run in ending} == done.accepted
@@ -215,7 +215,7 @@ async def pause_for_a_while(database: Database, world: World, chance: random.Ran
 
 def set_paused(tx: Tx, world: World, lane: Lane, paused: bool) -> Turn:
     world.tries += 1
-    claims.queue_up(tx)
+    tx.enact(claims.queue_up(tx))
     at = tx.now if paused else None
     tx.execute(update(lanes).where(lanes.c.name == lane).values(paused_at=at))
     return Turn(next(world.numbers), paused={lane: paused})

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from db import claims, queues
@@ -20,6 +20,11 @@ WAITING = text("""
     SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """)
+
+
+def gate(connection: Connection) -> None:
+    tx = Tx(connection)
+    tx.enact(claims.queue_up(tx))
 
 
 def pause(tx: Tx, user: Actor) -> None:
@@ -41,7 +46,7 @@ async def test_a_change_of_a_lane_waits_for_the_claim_before_it(
         engine.connect() as claiming,
     ):
         user = await database.write(add_user, "user")
-        await claiming.run_sync(lambda connection: claims.queue_up(Tx(connection)))
+        await claiming.run_sync(gate)
         changing = asyncio.create_task(database.write(change, user))
         await until_one_waits(database)
         is_done_before = changing.done()

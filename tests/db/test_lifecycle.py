@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from db import claims, commands, events, lifecycle, queueing, tasks
+from db import approvals, claims, commands, events, lifecycle, queueing, tasks
 from db.actors import Actor
+from db.approvals import Request
 from db.engine import Database
 from db.errors import Problem
 from db.lifecycle import Begun, Ended, Outcome, Released, Report
 from db.queueing import Place
+from db.tables import approvals as approval_rows
 from db.tables import events as log
 from db.tables import runs
 from db.types import Lane, RunStatus
@@ -41,14 +43,14 @@ class Story:
         )
 
     async def claim(self) -> Any:
-        (run,) = await self.database.write(claims.claim, self.worker_id, 1)
+        (run,) = await self.database.enact(claims.claim, self.worker_id, 1)
         return run
 
     async def begin(self, run: Any) -> None:
         assert await self.report(Begun(run.id, run.fence, "boot", 7, 77))
 
     async def report(self, report: Report) -> set[str]:
-        return await self.database.write(lifecycle.record, [report])
+        return await self.database.enact(lifecycle.record, [report])
 
     async def run(self, run_id: str) -> Any:
         return await self.database.first(select(runs).where(runs.c.id == run_id))
@@ -201,7 +203,7 @@ async def test_a_queued_run_is_cancelled_at_once(story: Story) -> None:
 
     assert ("cancelled", "cancelled") == await story.states(run_id)
     assert ("TASK_CANCELLED", "not needed") == (ended.error_code, ended.cancel_reason)
-    assert [] == await story.database.write(claims.claim, story.worker_id, 1)
+    assert [] == await story.database.enact(claims.claim, story.worker_id, 1)
 
 
 async def test_a_running_run_is_asked_to_end_and_its_end_then_counts_as_cancelled(
@@ -288,3 +290,19 @@ async def test_each_step_is_told_to_whoever_follows_the_run(story: Story) -> Non
     followed = await story.database.rows(events.after(events.START, limit=100))
 
     assert run_id == followed[-1].run_id
+
+
+async def test_what_an_agent_asked_is_withdrawn_when_its_run_has_ended(story: Story) -> None:
+    await story.execute(runner="claude")
+    run = await story.claim()
+    asked = await story.database.write(
+        approvals.ask, run.id, run.fence, Request("1", "Bash", {}, {}), 60
+    )
+    assert asked
+    await story.report(Ended(run.id, run.fence, FAILED))
+    found = await story.database.first(select(approval_rows))
+    told = await story.database.rows(select(log.c.kind).where(log.c.kind.like("approval.%")))
+
+    assert found
+    assert (asked.id, "withdrawn", approvals.WITHDRAWN) == (found.id, found.status, found.reason)
+    assert ["approval.requested", "approval.withdrawn"] == [row.kind for row in told]

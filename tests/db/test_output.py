@@ -22,7 +22,7 @@ async def held(database: Database) -> Any:
     ann = await record.person(database)
     await database.write(commands.execute, ann, command="true")
     worker = await database.write(claims.enlist, "host", "boot", 1, 1, 1)
-    (run,) = await database.write(claims.claim, worker, 1)
+    (run,) = await database.enact(claims.claim, worker, 1)
     return run
 
 

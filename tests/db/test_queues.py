@@ -61,7 +61,7 @@ async def test_overview_counts_each_lane(database_url: str) -> None:
         actor = await database.write(add_user, "admin")
         worker = await database.write(enlist, "host", "boot", 1, 1, 8)
         await database.write(put, actor, Lane.HIGH)
-        await database.write(claim, worker, 1)
+        await database.enact(claim, worker, 1)
         for lane in (Lane.HIGH, Lane.LOW, Lane.LOW):
             await database.write(put, actor, lane)
         for status in ("completed", "completed", "failed"):
@@ -187,10 +187,10 @@ async def test_a_paused_lane_is_not_claimed_until_it_is_resumed(database_url: st
         worker = await two.write(enlist, "host", "boot", 1, 1, 8)
         run_id = await one.write(put, actor, Lane.HIGH)
         await one.write(queues.pause, actor, Lane.HIGH, "Maintenance window")
-        paused = await two.write(claim, worker, 8)
+        paused = await two.enact(claim, worker, 8)
         lane = next(row for row in await two.rows(queues.overview()) if row.name == "high")
         await one.write(queues.resume, actor, Lane.HIGH)
-        resumed = await two.write(claim, worker, 8)
+        resumed = await two.enact(claim, worker, 8)
 
     assert [] == paused
     assert "Maintenance window" == lane.paused_reason
@@ -204,7 +204,7 @@ async def test_a_task_that_is_prioritised_overtakes(database_url: str) -> None:
         await database.write(tasks_queued, actor, Lane.NORMAL, 1)
         outcome = await database.write(queues.prioritise, actor, task_ids[2:], Lane.HIGH)
         worker = await database.write(enlist, "host", "boot", 1, 1, 8)
-        claimed = await database.write(claim, worker, 1)
+        claimed = await database.enact(claim, worker, 1)
         told = await database.first(
             select(log.c.data, log.c.task_id).where(log.c.kind == "task.prioritized")
         )
@@ -224,7 +224,7 @@ async def test_a_task_that_runs_is_not_prioritised(database_url: str) -> None:
         actor = await database.write(add_user, "admin")
         running, waiting = await database.write(tasks_queued, actor, Lane.LOW, 2)
         worker = await database.write(enlist, "host", "boot", 1, 1, 8)
-        await database.write(claim, worker, 1)
+        await database.enact(claim, worker, 1)
         tried = [running, waiting, "unknown"]
         outcome = await database.write(queues.prioritise, actor, tried, Lane.HIGH)
 

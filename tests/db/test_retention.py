@@ -119,11 +119,11 @@ def run_again(tx: Tx) -> str:
 
 
 def _carried_out(tx: Tx, run_id: str) -> str:
-    (run,) = claims.claim(tx, claims.enlist(tx, "host", "boot", 1, 1, 1), 1)
+    (run,) = tx.enact(claims.claim(tx, claims.enlist(tx, "host", "boot", 1, 1, 1), 1))
     assert run.id == run_id
-    lifecycle.record(tx, [Begun(run.id, run.fence, "boot", 1, 1)])
+    tx.enact(lifecycle.record(tx, [Begun(run.id, run.fence, "boot", 1, 1)]))
     output.append(tx, run.id, run.fence, 5, [Chunk(1, Stream.STDOUT, b"12345", tx.now)])
     totals: dict[str, Any] = {"last_seq": 1, "total_bytes": 5}
     outcome = Outcome(RunStatus.COMPLETED, 0, **totals)
-    lifecycle.record(tx, [Ended(run.id, run.fence, outcome)])
+    tx.enact(lifecycle.record(tx, [Ended(run.id, run.fence, outcome)]))
     return run_id

@@ -25,7 +25,7 @@ COMMAND = {"command": "true"}
 async def claimed(database: Database, most: int = 100) -> list[str]:
     """The ids of the runs that a worker would get now, in order."""
     worker = await database.write(claims.enlist, "host", "boot", 1, 1, most)
-    return [run.id for run in await database.write(claims.claim, worker, most)]
+    return [run.id for run in await database.enact(claims.claim, worker, most)]
 
 
 async def executed(

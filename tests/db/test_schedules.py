@@ -98,7 +98,7 @@ async def test_overlap_queue_executes_it_again_when_the_active_run_has_ended(
     async with queues.opened(database_url, 1) as (database,):
         run = await kept_while_running(database, Overlap.QUEUE)
         before = await database.write(schedules.keep)
-        await database.write(lifecycle.record, [ended(run)])
+        await database.enact(lifecycle.record, [ended(run)])
         after = await database.write(schedules.keep)
         found = await database.rows(select(runs).order_by(runs.c.number))
 
@@ -110,7 +110,7 @@ async def test_overlap_replace_cancels_the_active_run_first(database_url: str) -
     async with queues.opened(database_url, 1) as (database,):
         run = await kept_while_running(database, Overlap.REPLACE)
         asked = await database.first(select(runs).where(runs.c.id == run.id))
-        await database.write(lifecycle.record, [ended(run, RunStatus.CANCELLED)])
+        await database.enact(lifecycle.record, [ended(run, RunStatus.CANCELLED)])
         await database.write(schedules.keep)
         found = await database.rows(select(runs).order_by(runs.c.number))
 
@@ -188,8 +188,8 @@ async def kept_while_running(database: Database, overlap: Overlap) -> Any:
     await database.write(schedules.keep)
 
     def begin(tx: Tx) -> Any:
-        (run,) = claims.claim(tx, claims.enlist(tx, "host", "boot", 1, 1, 1), 1)
-        lifecycle.record(tx, [Begun(run.id, run.fence, "boot", 1, 1)])
+        (run,) = tx.enact(claims.claim(tx, claims.enlist(tx, "host", "boot", 1, 1, 1), 1))
+        tx.enact(lifecycle.record(tx, [Begun(run.id, run.fence, "boot", 1, 1)]))
         return run
 
     run = await database.write(begin)

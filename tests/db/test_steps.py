@@ -22,7 +22,7 @@ async def test_each_of_many_runs_takes_its_own_step(database: Database) -> None:
     claimed = await database.write(claimed_runs, {"retried": RETRIED})
     begun = [Begun(run.id, run.fence, "boot", 7 + place, 70 + place)
              for place, run in enumerate(claimed.values())]  # fmt: skip
-    assert {run.id for run in claimed.values()} == await database.write(lifecycle.record, begun)
+    assert {run.id for run in claimed.values()} == await database.enact(lifecycle.record, begun)
     reports: dict[str, Callable[[Any], Report]] = {
         "completed": lambda run: Ended(run.id, run.fence, DONE),
         "failed": lambda run: Ended(run.id, run.fence, FAILED),
@@ -33,7 +33,7 @@ async def test_each_of_many_runs_takes_its_own_step(database: Database) -> None:
         "begun": lambda run: Begun(run.id, run.fence, "boot", 99, 990),
         "command": lambda run: Ended(run.id, run.fence, DONE),
     }
-    accepted = await database.write(
+    accepted = await database.enact(
         lifecycle.record, [report(claimed[word]) for word, report in reports.items()]
     )
     found = {row.id: row for row in await database.rows(select(runs))}
@@ -62,8 +62,8 @@ async def test_what_is_told_of_a_task_is_how_it_was_and_is(database: Database) -
     claimed = await database.write(claimed_runs, {})
     done, own = claimed["completed"], claimed["command"]
     both = [Begun(run.id, run.fence, "boot", 7, 77) for run in (done, own)]
-    await database.write(lifecycle.record, both)
-    await database.write(lifecycle.record, [Ended(run.id, run.fence, DONE) for run in (done, own)])
+    await database.enact(lifecycle.record, both)
+    await database.enact(lifecycle.record, [Ended(run.id, run.fence, DONE) for run in (done, own)])
     told = await database.rows(select(events).order_by(events.c.seq))
     data = {(row.run_id, row.kind): row.data for row in told}
     (task,) = await database.rows(select(tasks).where(tasks.c.id == done.task_id))
@@ -94,9 +94,8 @@ async def test_only_those_are_woken_whose_run_took_its_step(database: Database) 
     took, stale = claimed["completed"], claimed["stale"]
 
     def unit(tx: Tx) -> set[str]:
-        lifecycle.record(
-            tx, [Ended(took.id, took.fence, DONE), Ended(stale.id, stale.fence - 1, DONE)]
-        )
+        ends = [Ended(took.id, took.fence, DONE), Ended(stale.id, stale.fence - 1, DONE)]
+        tx.enact(lifecycle.record(tx, ends))
         return tx.topics
 
     topics = await database.write(unit)
@@ -133,4 +132,4 @@ def claimed_runs(tx: Tx, special: Mapping[str, Any]) -> Mapping[str, Any]:
         queues.enqueue(tx, user, Lane.NORMAL, **mine, **special.get(word, {}))
     queues.enqueue(tx, user, Lane.NORMAL, working_directory="command")
     assert TaskStatus.PENDING == tx.scalar(select(tasks.c.status).limit(1))
-    return {run.working_directory: run for run in claims.claim(tx, worker, 10)}
+    return {run.working_directory: run for run in tx.enact(claims.claim(tx, worker, 10))}

@@ -83,7 +83,7 @@ async def in_pieces(printed: bytes) -> AsyncIterator[tuple[str, bytes]]:
 def claimed(tx: Tx) -> Any:
     user = queues.add_user(tx, "user")
     queues.enqueue(tx, user, Lane.NORMAL)
-    (run,) = claims.claim(tx, claims.enlist(tx, "host", "boot", 1, 1, 1), 1)
+    (run,) = tx.enact(claims.claim(tx, claims.enlist(tx, "host", "boot", 1, 1, 1), 1))
     return run
 
 

@@ -34,7 +34,7 @@ async def run(database: Database) -> Any:
     ann = await record.person(database)
     await database.write(commands.execute, ann, command="true")
     worker = await database.write(claims.enlist, "host", "boot", 1, 1, 1)
-    (claimed,) = await database.write(claims.claim, worker, 1)
+    (claimed,) = await database.enact(claims.claim, worker, 1)
     return claimed
 
 
@@ -104,7 +104,7 @@ async def test_a_run_that_was_taken_from_us_gets_nothing_more(database: Database
     recorder = Recorder(database, run.id, run.fence, LIMIT)
     await recorder.record(printed(("stdout", b"ours\n")))
     ended = Ended(run.id, run.fence, Outcome(RunStatus.COMPLETED, 0))
-    await database.write(lifecycle.record, [ended])
+    await database.enact(lifecycle.record, [ended])
     with pytest.raises(Fenced):
         await recorder.record(printed(*[("stdout", b"late\n")] * 100))
 

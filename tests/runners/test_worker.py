@@ -210,7 +210,7 @@ async def test_a_run_that_was_claimed_and_never_begun_is_not_lost_with_its_worke
     def unit(tx: Tx) -> str:
         run_id = queues.enqueue(tx, queues.add_user(tx, "user"), Lane.NORMAL)
         worker_id = claims.enlist(tx, "host", "boot", 1, 1, 1)
-        claims.claim(tx, worker_id, 1)
+        tx.enact(claims.claim(tx, worker_id, 1))
         claims.dismiss(tx, worker_id)
         return run_id
 
