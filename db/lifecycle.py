@@ -189,12 +189,22 @@ def _started(at: Moment, begun: Begun) -> Step:
 
 
 def _ended(at: Moment, run: Row[Any], outcome: Outcome) -> Step:
+    outcome = _with_what_is_recorded(run, outcome)
     failed = outcome.status is RunStatus.FAILED and not run.cancel_asked_at
     if failed and outcome.may_retry and run.attempt < run.max_attempts:
         return _retried(run, outcome)
     if run.cancel_asked_at:
         outcome = _as_cancelled(outcome, run.cancel_reason)
     return _concluded(at, run.id, run.fence, outcome)
+
+
+def _with_what_is_recorded(run: Row[Any], outcome: Outcome) -> Outcome:
+    """Who does not know how it ended does not know either what it had printed by then."""
+    return replace(
+        outcome,
+        last_seq=max(outcome.last_seq, run.last_seq),
+        total_bytes=max(outcome.total_bytes, run.total_bytes),
+    )
 
 
 def _released(at: Moment, run: Row[Any]) -> Step:

@@ -11,6 +11,7 @@ import asyncpg
 import orjson
 from sqlalchemy import URL, Connection, Executable, NullPool, Row, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.util import await_only
 
@@ -28,7 +29,16 @@ T = TypeVar("T")
 
 MOST_TRIES = 6
 IMPATIENT = {"idle_in_transaction_session_timeout": "60000"}
-WORTH_ANOTHER_TRY = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+REFUSALS = (
+    *(DBAPIError, PoolTimeout, OSError),
+    *(asyncpg.PostgresError, asyncpg.InterfaceError),
+)
+"""What is raised when the database can't do it, or can't be reached."""
+COLLISIONS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+LOSSES = (
+    *(asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError),
+    *(asyncpg.InterfaceError, ConnectionError),
+)
 
 
 class PostgresDatabase(Database):
@@ -76,18 +86,18 @@ class PostgresDatabase(Database):
     async def rows(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
     ) -> Sequence[Row[Any]]:
-        try:
+        async def once() -> Sequence[Row[Any]]:
             async with self._engine.connect() as connection:
                 return (await connection.execute(statement, parameters)).all()
-        except (DBAPIError, OSError) as error:
-            raise _explained(error) from error
+
+        return await self._insist(once, _is_lost, tries=2)
 
     async def read(self, reading: Callable[[], Reading[T]], *, is_single: bool = False) -> T:
-        try:
+        async def once() -> T:
             async with self._plain.acquire() as connection:
                 return await _carried_out(connection, reading())
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            raise _explained(error) from error
+
+        return await self._insist(once, _is_lost, tries=2)
 
     async def enact(self, unit: WritingUnit[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         async def once() -> tuple[T, set[str]]:
@@ -96,7 +106,7 @@ class PostgresDatabase(Database):
                 return await _enacted(transaction, moment, unit(moment, *args, **kwargs))
 
         with tracing.span("transaction"):
-            result, topics = await self._insist(once)
+            result, topics = await self._insist(once, _is_in_the_way)
         self.bus.hint(topics)
         return result
 
@@ -105,15 +115,20 @@ class PostgresDatabase(Database):
             async with self._engine.connect() as connection:
                 return await _committed(connection, unit)
 
-        return await self._insist(once)
+        return await self._insist(once, _is_in_the_way)
 
-    async def _insist(self, once: Callable[[], Awaitable[T]]) -> T:
-        """Do it once, and again as long as it only failed for what others did meanwhile."""
-        for tries_left in reversed(range(MOST_TRIES)):
+    async def _insist(
+        self,
+        once: Callable[[], Awaitable[T]],
+        is_passing: Callable[[Exception], bool],
+        tries: int = MOST_TRIES,
+    ) -> T:
+        """Do it once, and again as long as what it failed for may be over by then."""
+        for tries_left in reversed(range(tries)):
             try:
                 return await once()
-            except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-                if not (tries_left and _may_succeed_again(error)):
+            except REFUSALS as error:
+                if not (tries_left and is_passing(error)):
                     raise _explained(error) from error
                 await asyncio.sleep(random.uniform(0, 0.05))
         raise AssertionError("unreachable")
@@ -255,8 +270,14 @@ async def _in_transaction(driver: Any, work: Callable[[], Awaitable[T]]) -> T:
     return result
 
 
-def _may_succeed_again(error: Exception) -> bool:
-    return isinstance(_cause(error), WORTH_ANOTHER_TRY)
+def _is_in_the_way(error: Exception) -> bool:
+    """Whether it failed for what others did at the same moment."""
+    return isinstance(_cause(error), COLLISIONS)
+
+
+def _is_lost(error: Exception) -> bool:
+    """Whether its connection was not there any more. What only reads can then be read again."""
+    return isinstance(_cause(error), LOSSES)
 
 
 def _explained(error: Exception) -> Exception:

@@ -26,7 +26,7 @@ from db.engine import Database, Moment, Tx
 from db.errors import DatabaseUnavailable
 from db.postgres import PostgresDatabase
 from db.sqlite import SqliteDatabase
-from db.statements import Part, Statement, Writing
+from db.statements import Part, Reading, Statement, Writing
 from db.tables import lanes
 from tests.db.queues import opened
 
@@ -324,3 +324,39 @@ async def test_nothing_follows_all_that_a_writing_writes(postgres_url: str) -> N
             await database.enact(adding_what_follows_all)
 
         assert {"all"} == await added(database)
+
+
+async def test_a_read_goes_on_by_a_new_connection_when_its_own_was_ended(
+    postgres_url: str,
+) -> None:
+    async with opened(postgres_url, 2) as (database, other):
+        await _read_both_ways(database)
+        await other.rows(_END_OTHERS)
+
+        assert [["high", "low", "normal"]] * 2 == await _read_both_ways(database)
+
+
+async def test_without_a_free_connection_the_database_is_unavailable(postgres_url: str) -> None:
+    database = PostgresDatabase(postgres_url, Bus(), pool_size=1)
+    database._engine.pool._timeout = 0.01  # type: ignore[attr-defined]
+    await database.open()
+    async with database._engine.connect(), database._engine.connect():
+        with pytest.raises(DatabaseUnavailable):
+            await database.rows(_NAMES)
+        with pytest.raises(DatabaseUnavailable):
+            await database.write(add, "new")
+    await database.close()
+
+
+async def _read_both_ways(database: Database) -> list[list[str]]:
+    def reading() -> Reading[list[str]]:
+        return [name for (name,) in (yield Statement(_NAMES).fetch(database.dialect, {}))]
+
+    return [[row.name for row in await database.rows(_NAMES)], await database.read(reading)]
+
+
+_NAMES = select(lanes.c.name).order_by(lanes.c.name)
+_END_OTHERS = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)

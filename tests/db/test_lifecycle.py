@@ -6,17 +6,18 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from db import approvals, claims, commands, events, lifecycle, queueing, tasks
+from db import approvals, claims, commands, events, lifecycle, output, queueing, tasks
 from db.actors import Actor
 from db.approvals import Request
 from db.engine import Database
 from db.errors import Problem
 from db.lifecycle import Begun, Ended, Outcome, Released, Report
+from db.output import Chunk
 from db.queueing import Place
 from db.tables import approvals as approval_rows
 from db.tables import events as log
 from db.tables import runs
-from db.types import Lane, RunStatus
+from db.types import Lane, RunStatus, Stream
 from tests.db import record
 
 DONE = Outcome(RunStatus.COMPLETED, 0, last_seq=2, total_bytes=10, sha256="abc")
@@ -306,3 +307,17 @@ async def test_what_an_agent_asked_is_withdrawn_when_its_run_has_ended(story: St
     assert found
     assert (asked.id, "withdrawn", approvals.WITHDRAWN) == (found.id, found.status, found.reason)
     assert ["approval.requested", "approval.withdrawn"] == [row.kind for row in told]
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+async def test_what_was_printed_counts_though_nobody_knows_how_the_run_ended(
+    story: Story, retries: int
+) -> None:
+    run_id = await story.execute(retry_attempts=retries)
+    run = await story.claim()
+    printed = [Chunk(seq, Stream.STDOUT, b"12345", run.claimed_at) for seq in (1, 2)]
+    await story.database.write(output.append, run.id, run.fence, 10, printed)
+    await story.report(Ended(run.id, run.fence, FAILED))
+    found = await story.run(run_id)
+
+    assert (2, 10) == (found.last_seq, found.total_bytes)
