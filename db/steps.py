@@ -152,7 +152,7 @@ def _one_by_one(kind: _Kind) -> Sequence[Statement]:
     """The statements of one step; the last one says whether it was taken."""
     is_meant = and_(runs.c.id == _parameter("id"), runs.c.fence == _parameter("fence"))
     held = _HELD.where(is_meant).cte("held")
-    is_its = tasks.c.id.in_(select(held.c.task_id))
+    is_its = tasks.c.id == select(runs.c.task_id).where(is_meant).scalar_subquery()
     return [
         *(Statement(told) for told in _told(kind, held, _parameter)),
         Statement(update(tasks).where(is_its).values(_of_task(kind, _parameter))),
