@@ -65,7 +65,7 @@ class PostgresDatabase(Database):
         # Nothing but statements and whole transactions: there is nothing to reset.
         pool = await asyncpg.create_pool(
             dsn(self._url),
-            min_size=1,
+            min_size=2,
             max_size=self._pool_size,
             max_inactive_connection_lifetime=0,
             server_settings=IMPATIENT,

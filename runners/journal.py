@@ -2,24 +2,19 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from db.lifecycle import Ended, Postponed, Released, Report
 
+LAST = (Ended, Released, Postponed)
 
-@dataclass(frozen=True, eq=False)
+
 class Entry:
-    """A report, and whether it was accepted."""
+    """A report, and whether it was accepted; `is_last` says that the run's slot is free then."""
 
-    report: Report
-    accepted: "asyncio.Future[bool]" = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
-
-    @property
-    def is_last(self) -> bool:
-        """Whether the run's slot is free once this is on record."""
-        return isinstance(self.report, Ended | Released | Postponed)
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.is_last = isinstance(report, LAST)
+        self.accepted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     def answer(self, accepted: bool) -> None:
         if not self.accepted.done():

@@ -19,7 +19,7 @@ from runners.adapter import EXECUTION_FAILED, NotYet
 from runners.execution import Execution
 from runners.journal import Entry, Journal
 from runners.loop import Loop
-from runners.metrics import LEASES_LOST, RESCUED, RUN_SECONDS, WAIT_SECONDS
+from runners.metrics import LEASES_LOST, RESCUED, ran, waited
 from runners.process import Backend
 from runners.stops import Stop
 from runners.survivors import Identity, identify, is_alive
@@ -137,7 +137,7 @@ class Worker:
         for entry in entries:
             entry.answer(entry.report.run_id in turn.accepted)
         for run in turn.claimed:
-            WAIT_SECONDS.labels(run.lane).observe((run.claimed_at - run.due_at).total_seconds())
+            waited(run.lane).observe((run.claimed_at - run.due_at).total_seconds())
             carrying = asyncio.create_task(self._carry(run), name=f"run {run.id}")
             self._carrying.add(carrying)
             carrying.add_done_callback(self._carrying.discard)
@@ -156,7 +156,7 @@ class Worker:
             if last := await self._carried_out(run, execution):
                 if isinstance(last, Ended):
                     took = asyncio.get_running_loop().time() - began
-                    RUN_SECONDS.labels(run.runner, last.outcome.status).observe(took)
+                    ran(run.runner, last.outcome.status).observe(took)
                 await self._journal.report(last)
             else:
                 self._free += 1
