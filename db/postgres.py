@@ -65,7 +65,7 @@ class PostgresDatabase(Database):
         # Nothing but statements and whole transactions: there is nothing to reset.
         pool = await asyncpg.create_pool(
             dsn(self._url),
-            min_size=2,
+            min_size=min(2, self._pool_size),
             max_size=self._pool_size,
             max_inactive_connection_lifetime=0,
             server_settings=IMPATIENT,
