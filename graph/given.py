@@ -43,13 +43,13 @@ class Variables:
         try:
             for name, is_required, coerce in self._coercers:
                 if name in given:
-                    coerced[name] = coerce(given[name])
+                    coerced[name] = value = coerce(given[name])
+                    if value is Undefined:
+                        raise Misgiven
                 elif is_required:
                     raise Misgiven
         except Exception:  # noqa: BLE001 - a scalar may raise anything for what it can't be
             raise Misgiven from None
-        if Undefined in coerced.values():
-            raise Misgiven
         return coerced
 
 
