@@ -28,16 +28,19 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 MOST_TRIES = 6
+TRIES_TO_READ = 3
+"""A connection that was lost may be met twice: as it ends, and when it has ended."""
 IMPATIENT = {"idle_in_transaction_session_timeout": "60000"}
 REFUSALS = (
     *(DBAPIError, PoolTimeout, OSError),
-    *(asyncpg.PostgresError, asyncpg.InterfaceError),
+    *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
 )
 """What is raised when the database can't do it, or can't be reached."""
 COLLISIONS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 LOSSES = (
     *(asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError),
     *(asyncpg.InterfaceError, ConnectionError),
+    asyncpg.InternalClientError,  # The end of the connection arrived while it was being asked.
 )
 
 
@@ -90,14 +93,14 @@ class PostgresDatabase(Database):
             async with self._engine.connect() as connection:
                 return (await connection.execute(statement, parameters)).all()
 
-        return await self._insist(once, _is_lost, tries=2)
+        return await self._insist(once, _is_lost, tries=TRIES_TO_READ)
 
     async def read(self, reading: Callable[[], Reading[T]], *, is_single: bool = False) -> T:
         async def once() -> T:
             async with self._plain.acquire() as connection:
                 return await _carried_out(connection, reading())
 
-        return await self._insist(once, _is_lost, tries=2)
+        return await self._insist(once, _is_lost, tries=TRIES_TO_READ)
 
     async def enact(self, unit: WritingUnit[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         async def once() -> tuple[T, set[str]]:
