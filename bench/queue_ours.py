@@ -13,15 +13,15 @@ from typing import Any, ClassVar
 
 import orjson
 import uvloop
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import Row, insert, select, union_all
 
 import app
 from db import tasks, users
 from db.actors import Actor
 from db.engine import Database, Tx
 from db.ids import new_id
-from db.lifecycle import IS_ACTIVE, Begun, Outcome
-from db.tables import projects, runs
+from db.lifecycle import Begun, Outcome
+from db.tables import leases, projects, waiting
 from db.tables import tasks as tasks_table
 from db.types import Lane, ProjectStatus, Role, RunStatus, TaskStatus
 from runners import process, worker
@@ -147,8 +147,11 @@ def _execute(tx: Tx, actor: Actor, task_ids: list[str]) -> None:
 
 async def all_finished(database: Database) -> None:
     await NoOp.all_in_hand.wait()
-    while await database.scalar(select(func.count()).select_from(runs).where(IS_ACTIVE)):
+    while await database.rows(_ANY_ACTIVE):
         await asyncio.sleep(0.005)
+
+
+_ANY_ACTIVE = union_all(*(select(table.c.run_id) for table in (waiting, leases))).limit(1)
 
 
 def laid_out(tx: Tx, jobs: int) -> tuple[Actor, list[str]]:

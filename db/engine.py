@@ -19,6 +19,10 @@ T = TypeVar("T")
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
+class Overtaken(Exception):
+    """Somebody else has changed what a unit had read before it could write."""
+
+
 class Moment:
     """When something is written, and who is to hear of it once it is committed."""
 

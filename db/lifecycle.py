@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, literal_column, select, update
+from sqlalchemy import Row, Select, bindparam, select, update
 
 from db import approvals, events, steps
 from db.actors import Actor
@@ -13,15 +13,11 @@ from db.engine import Moment, Tx
 from db.errors import Invalid
 from db.listing import one_of
 from db.statements import Part, Statement, Writing
-from db.steps import UNTOLD, Step
+from db.steps import LEASES, UNTOLD, WAITING, Step
 from db.tables import runs, task_dependencies, tasks
 from db.types import DependencyType, RunnerName, RunStatus, TaskStatus
 
 ACTIVE = (RunStatus.QUEUED, RunStatus.RUNNING)
-# Spelled out, not parameters: only so are partial indexes used.
-IS_QUEUED = runs.c.status == literal_column("'queued'")
-IS_RUNNING = runs.c.status == literal_column("'running'")
-IS_ACTIVE = runs.c.status.in_([literal_column("'queued'"), literal_column("'running'")])
 EXIT_CODE_OF_CANCELLED = -15
 RETRY_DELAY_SECONDS = 1.0
 LONGEST_RETRY_DELAY_SECONDS = 300.0
@@ -237,13 +233,14 @@ def _retried(run: Row[Any], outcome: Outcome) -> Step:
 
 
 def _queued(run: Row[Any], word: str, values: Mapping[str, Any], *, pause_seconds: float) -> Step:
-    nobodys = {"worker_id": None, "lease_until": None, "pid": None, "started_at": None}
+    nobodys = {"worker_id": None, "pid": None, "started_at": None}
     return Step(
         run.id,
         run.fence,
         word,
         {"status": RunStatus.QUEUED, "fence": run.fence + 1, **nobodys, **values},
         {"status": TaskStatus.PENDING, "started_at": None},
+        leaves=LEASES,
         pause_seconds=pause_seconds,
     )
 
@@ -256,7 +253,6 @@ def _concluded(
         "status": outcome.status,
         "fence": fence + 1,
         "finished_at": at.now,
-        "lease_until": None,
         "exit_code": outcome.exit_code,
         "error_code": outcome.error_code,
         "error_message": outcome.error_message,
@@ -269,18 +265,24 @@ def _concluded(
         fence,
         outcome.status,
         {**final, **more},
-        {"status": TaskStatus(outcome.status), "completed_at": at.now, **done},
+        {
+            "status": TaskStatus(outcome.status),
+            "completed_at": at.now,
+            "active_run_id": None,
+            **done,
+        },
         {
             "exit_code": outcome.exit_code,
             "error_code": outcome.error_code,
             "error": outcome.error_message,
         },
+        leaves=LEASES,
     )
 
 
 def _cancelled(at: Moment, actor: Actor, run: Row[Any], asked: Mapping[str, Any]) -> Step:
     outcome = _as_cancelled(_so_far(run), asked["cancel_reason"])
-    return _concluded(at, run.id, run.fence, outcome, asked)._replace(actor=actor)
+    return _concluded(at, run.id, run.fence, outcome, asked)._replace(actor=actor, leaves=WAITING)
 
 
 def _pause_after(run: Row[Any]) -> float:
@@ -346,7 +348,11 @@ _LOCKED = Statement(
     .order_by(runs.c.id)
     .with_for_update()
 )
-_ACTIVE = select(runs).where(runs.c.task_id == bindparam("of"), IS_ACTIVE)
+_ACTIVE = (
+    select(runs)
+    .join(tasks, tasks.c.active_run_id == runs.c.id)
+    .where(tasks.c.id == bindparam("of"))
+)
 _LAST = Statement(
     select(runs).where(runs.c.task_id == bindparam("of")).order_by(runs.c.number.desc()).limit(1),
     Part.READS,

@@ -18,7 +18,7 @@ from sqlalchemy.util import await_only
 from db import tracing
 from db.bus import Bus
 from db.connections_at_hand import ConnectionsAtHand
-from db.engine import Connections, Database, Moment, Tx, WritingUnit, json_text
+from db.engine import Connections, Database, Moment, Overtaken, Tx, WritingUnit, json_text
 from db.errors import DatabaseUnavailable, Unstorable
 from db.statements import Fetch, Part, Reading, Rows, Writing
 
@@ -34,9 +34,10 @@ IMPATIENT = {"idle_in_transaction_session_timeout": "60000"}
 REFUSALS = (
     *(DBAPIError, PoolTimeout, OSError),
     *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
+    Overtaken,
 )
 """What is raised when the database can't do it, or can't be reached."""
-COLLISIONS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+COLLISIONS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, Overtaken)
 LOSSES = (
     *(asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError),
     *(asyncpg.InterfaceError, ConnectionError),

@@ -33,8 +33,8 @@ from db.patches import patched
 from db.search import searched
 from db.statements import Statement, Writing
 from db.tables import events as log
-from db.tables import members, projects, runs, tasks
-from db.types import MemberRole, Permission, ProjectStatus, RunStatus, TaskStatus
+from db.tables import leases, members, projects, tasks, waiting
+from db.types import MemberRole, Permission, ProjectStatus, TaskStatus
 from db.validation import json_object, no_nulls, text, whole_number
 from db.words import Document
 
@@ -210,9 +210,9 @@ def remove(tx: Tx, actor: Actor, project_id: str) -> datetime:
     """Delete a project softly; returns when. Raises `ResourceInUse` while something runs in it."""
     actor.must(Permission.WRITE)
     get(tx, actor, project_id, changing=True)
-    active = runs.c.status.in_([RunStatus.QUEUED, RunStatus.RUNNING])
-    if tx.first(select(runs.c.id).where(runs.c.project_id == project_id, active).limit(1)):
-        raise ResourceInUse(project_id=project_id)
+    for active in (waiting, leases):
+        if tx.first(select(active.c.run_id).where(active.c.bucket == project_id).limit(1)):
+            raise ResourceInUse(project_id=project_id)
     tx.execute(update(projects).where(projects.c.id == project_id).values(deleted_at=tx.now))
     events.tell(tx, "project.deleted", actor, project_id=project_id, data={})
     return tx.now

@@ -9,14 +9,13 @@ from sqlalchemy import Row, bindparam, func, select, tuple_, update
 
 from db import events, runs, standing
 from db.adding import named
-from db.engine import Moment, Tx
-from db.errors import QueueFull, TaskAlreadyRunning
+from db.engine import Moment, Overtaken, Tx
+from db.errors import QueueFull
 from db.events import Fact
-from db.lifecycle import IS_QUEUED, IS_RUNNING
 from db.listing import seconds_between
 from db.statements import Part, Statement, Writing
 from db.tables import events as log
-from db.tables import lanes, tasks, workers
+from db.tables import lanes, leases, tasks, waiting, workers
 from db.tables import runs as run_rows
 from db.types import Lane
 
@@ -48,7 +47,7 @@ class Place:
 def add(at: Moment, queued: Queued) -> Writing[str]:
     """Put a task's run into its lane; returns its id.
 
-    Raises `TaskAlreadyRunning` for a second active one.
+    Raises `Overtaken` when the task has been executed, or deleted, since it was read.
     """
     fact = queued.fact
     values = {
@@ -56,11 +55,12 @@ def add(at: Moment, queued: Queued) -> Writing[str]:
         **named(tasks, queued.task),
         **named(log, events.row_of(at, fact)),
     }
-    run, *rest = _AT_ONCE if at.dialect_name == "postgresql" else _ONE_BY_ONE
-    if not (yield run, values):
-        raise TaskAlreadyRunning(task_id=fact.task_id)
-    for statement in rest:
-        yield statement, values
+    if at.dialect_name == "postgresql":
+        if not (yield _AT_ONCE, values):
+            raise Overtaken
+    else:
+        for statement in _ONE_BY_ONE:
+            yield statement, values
     events.hint(at, fact)
     at.hint("runs")
     return str(queued.run["id"])
@@ -108,28 +108,43 @@ def _wait(known: Row[Any]) -> timedelta:
     return timedelta(seconds=float(known.mean or 0) * rounds)
 
 
-_CHANGED = ("status", "progress_percentage", "started_at", "completed_at", "updated_at")
+_CHANGED = (
+    *("status", "progress_percentage", "started_at", "completed_at", "active_run_id"),
+    "updated_at",
+)
 _change_task = (
     update(tasks)
-    .where(tasks.c.id == bindparam("tasks_id"))
+    .where(
+        tasks.c.id == bindparam("tasks_id"),
+        tasks.c.active_run_id.is_(None),
+        tasks.c.deleted_at.is_(None),
+    )
     .values({name: bindparam(f"tasks_{name}", type_=tasks.c[name].type) for name in _CHANGED})
 )
-_ONE_BY_ONE = tuple(map(Statement, (runs.INSERT, standing.telling(_CHANGED), _change_task)))
-_run = runs.INSERT.cte("run")
-_is_new = select(_run.c.id).exists()
-_all = select(_run.c.id).add_cte(
-    _change_task.where(_is_new).cte("task"), standing.telling(_CHANGED, _is_new).cte("event")
+_ONE_BY_ONE = tuple(map(Statement, (standing.telling(_CHANGED), _change_task, *runs.adding())))
+_task = _change_task.returning(tasks.c.id).cte("task")
+_is_ours = select(_task.c.id).exists()
+_run, _place = runs.adding(_is_ours)
+_all = select(_task.c.id).add_cte(
+    _run.cte("run"), _place.cte("place"), standing.telling(_CHANGED, _is_ours).cte("event")
 )
-_AT_ONCE = (Statement(_all, Part.IS_ALL),)
+_AT_ONCE = Statement(_all, Part.IS_ALL)
 
-_in_lane = (IS_QUEUED, run_rows.c.lane == bindparam("lane"))
-_waiting = select(func.count()).select_from(run_rows).where(*_in_lane)
-_place = (run_rows.c.rank, run_rows.c.id)
-_sooner = tuple_(*_place) < tuple_(*(bindparam(it.name, type_=it.type) for it in _place))
+_waiting = select(func.count()).select_from(waiting).where(waiting.c.lane == bindparam("lane"))
+_rank = bindparam("rank", type_=waiting.c.rank.type)
+_id = bindparam("id", type_=waiting.c.run_id.type)
+_sooner = tuple_(waiting.c.rank, waiting.c.run_id) < tuple_(_rank, _id)
+_head = (
+    select(waiting.c.run_id)
+    .where(waiting.c.lane == bindparam("lane"))
+    .order_by(waiting.c.rank, waiting.c.run_id)
+    .limit(1)
+)
+# Of the runs before those that wait, for these have taken no time yet. Ids are in order of time.
 _lately = (
     select(seconds_between(run_rows.c.started_at, run_rows.c.finished_at).label("seconds"))
-    .where(run_rows.c.finished_at.is_not(None), run_rows.c.started_at.is_not(None))
-    .order_by(run_rows.c.enqueued_at.desc())
+    .where(run_rows.c.id < func.coalesce(_head.scalar_subquery(), _id))
+    .order_by(run_rows.c.id.desc())
     .limit(RUNS_TO_ESTIMATE_BY)
     .subquery()
 )
@@ -138,11 +153,7 @@ _PLACE = Statement(
         _waiting.scalar_subquery().label("waiting"),
         _waiting.where(_sooner).scalar_subquery().label("ahead"),
         select(func.avg(_lately.c.seconds)).scalar_subquery().label("mean"),
-        select(func.count())
-        .select_from(run_rows)
-        .where(IS_RUNNING)
-        .scalar_subquery()
-        .label("busy"),
+        select(func.count()).select_from(leases).scalar_subquery().label("busy"),
         select(func.coalesce(func.sum(workers.c.concurrency), 0)).scalar_subquery().label("slots"),
     ),
     Part.READS,
@@ -153,8 +164,8 @@ _LANE = Statement(
     select(
         _own.c.lane.label("name"),
         select(func.count())
-        .select_from(run_rows)
-        .where(IS_QUEUED, run_rows.c.lane == _own.c.lane)
+        .select_from(waiting)
+        .where(waiting.c.lane == _own.c.lane)
         .scalar_subquery()
         .label("waiting"),
     ).where(_own.c.id == bindparam("run"))

@@ -1,21 +1,32 @@
 """Runs: the queue of processes that we start, each of a task or of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, bindparam, func, or_, select, true
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    ColumnElement,
+    Insert,
+    Row,
+    Table,
+    and_,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+)
 
 from db import projects
 from db.actors import Actor
 from db.clock import from_now
 from db.engine import Moment, Tx
-from db.errors import ResourceNotFound, TaskAlreadyRunning
+from db.errors import ResourceNotFound
 from db.ids import new_id
 from db.listing import Filter, Listing, sifted
 from db.statements import Statement
-from db.tables import runs
+from db.tables import runs, waiting
 from db.types import Lane, RunnerName, RunStatus
 from db.validation import whole_number
 
@@ -54,13 +65,11 @@ LISTING = Listing(
 
 def places_ahead() -> ColumnElement[int]:
     """How many queued runs of the same lane are served before a run."""
-    other = runs.alias("ahead")
-    sooner = or_(
-        other.c.rank < runs.c.rank, and_(other.c.rank == runs.c.rank, other.c.id < runs.c.id)
-    )
+    rank, run_id = waiting.c.rank, waiting.c.run_id
+    sooner = or_(rank < runs.c.rank, and_(rank == runs.c.rank, run_id < runs.c.id))
     return (
         select(func.count())
-        .where(other.c.status == RunStatus.QUEUED, other.c.lane == runs.c.lane, sooner)
+        .where(waiting.c.lane == runs.c.lane, sooner)
         .correlate(runs)
         .scalar_subquery()
     )
@@ -74,13 +83,10 @@ def is_newest() -> ColumnElement[bool]:
 
 
 def enqueue(tx: Tx, actor: Actor, **given: Any) -> str:
-    """Put a run into its lane; returns its id. Raises `TaskAlreadyRunning` for a second active one.
-
-    What is given is as `row_of` has it.
-    """
+    """Put a run of no task into its lane; returns its id. What is given is as `row_of` has it."""
     run = row_of(tx, actor, **given)
-    if not tx.run(_INSERT, run):
-        raise TaskAlreadyRunning(task_id=run["task_id"])
+    for statement in _ADD:
+        tx.run(statement, run)
     tx.hint("runs")
     return str(run["id"])
 
@@ -136,6 +142,17 @@ def row_of(
     }
 
 
+def adding(*which: ColumnElement[bool]) -> tuple[Insert, Insert]:
+    """What puts a run into the queue, if all of that is true: the run, and what it is claimed by.
+
+    The parameters are named as `row_of` names them.
+    """
+    given = {name: bindparam(name, type_=runs.c[name].type) for name in _GIVEN}
+    run = {**given, "due_at": from_now(0)}
+    place = {"run_id": run["id"]} | {name: run[name] for name in _OF_PLACE}
+    return _adding(runs, run, which), _adding(waiting, place, which)
+
+
 def get(tx: Tx, actor: Actor, run_id: str) -> Row[Any]:
     """The run, if the actor may see it."""
     run = tx.first(select(runs).where(runs.c.id == run_id, visible_to(actor)))
@@ -157,18 +174,17 @@ def timeout(field: str, seconds: int | None) -> int | None:
     return whole_number(field, seconds, least=1, most=projects.LONGEST_TIMEOUT_SECONDS)
 
 
+def _adding(
+    table: Table, row: Mapping[str, ColumnElement[Any]], which: Sequence[ColumnElement[bool]]
+) -> Insert:
+    return insert(table).from_select([*row], select(*row.values()).where(*which))
+
+
 _GIVEN = (
     *("id", "task_id", "project_id", "user_id", "bucket", "runner", "command"),
     *("working_directory", "environment", "options", "agent_session_id", "timeout_seconds"),
     *("lane", "priority", "rank", "status", "number", "attempt", "max_attempts", "fence"),
     *("enqueued_at", "last_seq", "total_bytes"),
 )
-INSERT = (
-    insert(runs)
-    .values({name: bindparam(name, type_=runs.c[name].type) for name in _GIVEN})
-    .values(due_at=from_now(0))
-    .on_conflict_do_nothing()
-    .returning(runs.c.id)
-)
-"""Adds a run, and answers its id; nothing when its task has an active one."""
-_INSERT = Statement(INSERT)
+_OF_PLACE = ("task_id", "bucket", "lane", "rank", "due_at")
+_ADD = [Statement(insert) for insert in adding()]

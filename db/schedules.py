@@ -14,9 +14,9 @@ from db.clock import from_now
 from db.engine import Tx
 from db.errors import InvalidFormat, Problem, ResourceNotFound
 from db.ids import new_id
-from db.lifecycle import IS_ACTIVE
 from db.listing import Filter, Listing
-from db.tables import runs, schedules
+from db.tables import schedules
+from db.tables import tasks as task_rows
 from db.tables import users as user_rows
 from db.types import Lane, Missed, Overlap, Permission
 from db.validation import no_nulls
@@ -214,7 +214,9 @@ def _tell(
     events.tell(tx, kind, actor, project_id=schedule.project_id, run_id=run_id, data=data)
 
 
-_IS_BUSY = exists().where(runs.c.task_id == schedules.c.task_id, IS_ACTIVE)
+_IS_BUSY = exists().where(
+    task_rows.c.id == schedules.c.task_id, task_rows.c.active_run_id.is_not(None)
+)
 _DUE = (
     select(schedules)
     .where(schedules.c.paused_at.is_(None), schedules.c.next_at <= from_now(0))

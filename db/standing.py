@@ -29,7 +29,7 @@ def queued(
 ) -> tuple[dict[str, Any], Fact]:
     """What a task is whose run is queued, which is pending, and what is told of it."""
     waiting = {"status": TaskStatus.PENDING, "progress_percentage": 0}
-    values = waiting | {"started_at": None, "completed_at": None}
+    values = waiting | {"started_at": None, "completed_at": None, "active_run_id": run_id}
     fact = _fact("task.queued", actor, task, run_id, {"lane": lane})
     return {"id": task.id, **values, "updated_at": at.now}, fact
 

@@ -7,8 +7,7 @@ from sqlalchemy import Row, exists, select, true, update
 from db import tasks, users
 from db.engine import Tx
 from db.errors import Problem
-from db.lifecycle import IS_ACTIVE
-from db.tables import projects, runs, task_dependencies
+from db.tables import projects, task_dependencies
 from db.tables import tasks as task_rows
 from db.tables import users as user_rows
 from db.types import DependencyType, Lane, ProjectStatus, TaskStatus
@@ -60,7 +59,7 @@ _READY = (
         projects.c.status != ProjectStatus.ARCHIVED,
         exists().where(_BLOCKS),
         ~_UNMET,
-        ~exists().where(runs.c.task_id == task_rows.c.id, IS_ACTIVE),
+        task_rows.c.active_run_id.is_(None),
     )
     .order_by(task_rows.c.id)
     .limit(MOST_AT_ONCE)

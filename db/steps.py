@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     CTE,
     ColumnElement,
+    Delete,
     Float,
     FromClause,
     Insert,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    delete,
     insert,
     literal_column,
     select,
@@ -31,10 +33,11 @@ from db.engine import Moment
 from db.ids import new_id
 from db.statements import Statement, Writing
 from db.tables import events as log
-from db.tables import runs, tasks
+from db.tables import leases, runs, tasks, waiting
 from db.types import Json, UtcDateTime
 
 UNTOLD = ""
+NOTHING, WAITING, LEASES = "", waiting.name, leases.name
 
 Value = Callable[[str], ColumnElement[Any]]
 
@@ -51,7 +54,10 @@ class Step(NamedTuple):
     details_of_command: Mapping[str, Any] | None = None
     """What is told of a run of its own, where that is something else."""
     actor: Actor | None = None
+    leaves: str = NOTHING
+    """The table by which it was queued or held, if it is that no more."""
     pause_seconds: float | None = None
+    """After which it may be claimed, if it is queued again."""
 
 
 def take(at: Moment, steps: Iterable[Step]) -> Writing[Sequence[Row[Any]]]:
@@ -76,7 +82,8 @@ class _Kind(NamedTuple):
     """What steps have in common that are written alike."""
 
     is_told: bool
-    is_delayed: bool
+    is_queued: bool
+    leaves: str
     of_run: tuple[str, ...]
     of_task: tuple[str, ...]
 
@@ -91,7 +98,7 @@ class _Kind(NamedTuple):
             found[f"runs_{name}"] = [step.values[name] for step in steps]
         for name in self.of_task:
             found[f"tasks_{name}"] = [step.task_values[name] for step in steps]
-        if self.is_delayed:
+        if self.is_queued:
             found["pause"] = [step.pause_seconds for step in steps]
         if self.is_told:
             found["event_id"] = [new_id() for _ in steps]
@@ -106,8 +113,8 @@ class _Kind(NamedTuple):
 
 
 def _kind(step: Step) -> _Kind:
-    is_told, is_delayed = step.word != UNTOLD, step.pause_seconds is not None
-    return _Kind(is_told, is_delayed, tuple(step.values), tuple(step.task_values))
+    is_told, is_queued = step.word != UNTOLD, step.pause_seconds is not None
+    return _Kind(is_told, is_queued, step.leaves, tuple(step.values), tuple(step.task_values))
 
 
 def _take_one_by_one(
@@ -153,8 +160,10 @@ def _one_by_one(kind: _Kind) -> Sequence[Statement]:
     is_meant = and_(runs.c.id == _parameter("id"), runs.c.fence == _parameter("fence"))
     held = _HELD.where(is_meant).cte("held")
     is_its = tasks.c.id == select(runs.c.task_id).where(is_meant).scalar_subquery()
+    run = select(runs.c.id.label("run_id")).where(is_meant).cte("step")
     return [
         *(Statement(told) for told in _told(kind, held, _parameter)),
+        *(Statement(moved) for moved in _moved(kind, run, _parameter)),
         Statement(update(tasks).where(is_its).values(_of_task(kind, _parameter))),
         Statement(
             update(runs)
@@ -193,12 +202,12 @@ def _written(kind: _Kind, differing: Sequence[str], place: int, held: CTE) -> It
 
     run = update(runs).where(runs.c.id == step.c.run_id).values(_of_run(kind, value))
     task = update(tasks).where(tasks.c.id == step.c.task_id).values(_of_task(kind, value))
-    writes = zip(("run", "task", "event"), (run, task, *_told(kind, step, value)), strict=False)
-    return [write.cte(f"{name}_{place}") for name, write in writes]
+    writes = (run, task, *_told(kind, step, value), *_moved(kind, step, value))
+    return [write.cte(f"write_{place}_{number}") for number, write in enumerate(writes)]
 
 
 def _of_run(kind: _Kind, value: Value) -> Mapping[str, ColumnElement[Any]]:
-    due = {"due_at": from_now(value("pause"))} if kind.is_delayed else {}
+    due = {"due_at": from_now(value("pause"))} if kind.is_queued else {}
     return {name: value(f"runs_{name}") for name in kind.of_run} | due
 
 
@@ -226,6 +235,24 @@ def _told(kind: _Kind, held: FromClause, value: Value) -> Sequence[Insert]:
         "tx": events.current_tx(),
     }
     return [insert(log).from_select([*columns], select(*columns.values()))]
+
+
+def _moved(kind: _Kind, step: FromClause, value: Value) -> Iterable[Insert | Delete]:
+    """What a step changes in the tables that the queue goes by."""
+    if kind.leaves:
+        table = runs.metadata.tables[kind.leaves]
+        yield delete(table).where(table.c.run_id.in_(select(step.c.run_id)))
+    if kind.is_queued:
+        columns = {
+            "run_id": runs.c.id,
+            "task_id": runs.c.task_id,
+            "bucket": runs.c.bucket,
+            "lane": runs.c.lane,
+            "rank": runs.c.rank,
+            "due_at": from_now(value("pause")),
+        }
+        place = select(*columns.values()).join(step, step.c.run_id == runs.c.id)
+        yield insert(waiting).from_select([*columns], place)
 
 
 def _parameter(name: str, key: str | None = None) -> ColumnElement[Any]:

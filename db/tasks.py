@@ -131,7 +131,7 @@ def change(tx: Tx, actor: Actor, task_id: str, changes: Mapping[str, Any]) -> No
     values = tx.enact(valid(task.project_id, changes))
     changed = {field: value for field, value in values.items() if task._mapping[field] != value}
     if "status" in changed:
-        if lifecycle.active_run(tx, task_id):
+        if task.active_run_id:
             raise TaskAlreadyRunning(task_id=task_id)
         changed |= _moments(tx, task, changed["status"])
     if not changed:
@@ -149,11 +149,10 @@ def remove(tx: Tx, actor: Actor, task_id: str) -> datetime:
     """Delete a task softly; its history stays. Returns when. Raises `ResourceInUse` in a run."""
     actor.must(Permission.WRITE)
     task = get(tx, actor, task_id, changing=True)
-    if lifecycle.active_run(tx, task_id):
+    is_idle = (tasks.c.id == task_id, tasks.c.active_run_id.is_(None))
+    gone = update(tasks).where(*is_idle).values(deleted_at=tx.now, updated_at=tx.now)
+    if tx.execute(gone).rowcount == 0:
         raise ResourceInUse(task_id=task_id)
-    tx.execute(
-        update(tasks).where(tasks.c.id == task_id).values(deleted_at=tx.now, updated_at=tx.now)
-    )
     tell(tx, "task.deleted", actor, task.project_id, task_id, task._asdict())
     return tx.now
 
@@ -190,9 +189,9 @@ def to_retry(at: Moment, actor: Actor, task_id: str) -> Writing[Queued]:
     """What is to be written when a task is executed again that failed or was cancelled."""
     actor.must(Permission.EXECUTE)
     task = yield from _found(_TASK_ON_TERMS, actor, task_id, changing=True)
-    last = yield from lifecycle.last_run(task_id)
-    if last and last.status in lifecycle.ACTIVE:
+    if task.active_run_id:
         raise TaskAlreadyRunning(task_id=task_id)
+    last = yield from lifecycle.last_run(task_id)
     if not last or task.status not in (TaskStatus.FAILED, TaskStatus.CANCELLED):
         raise Invalid(
             "status", "Only a failed or cancelled task can be retried", status=task.status
@@ -243,6 +242,8 @@ def _found(
 def _queued(
     at: Moment, actor: Actor, task: Row[Any], lane: Lane, options: Mapping[str, Any]
 ) -> Writing[Queued]:
+    if task.active_run_id:
+        raise TaskAlreadyRunning(task_id=task.id)
     agreed = yield from terms.agreed(task, options)
     command = task._mapping["metadata"].get("command")
     runner = RunnerName(options.get("runner") or ("shell" if command else "claude"))

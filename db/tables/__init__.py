@@ -4,7 +4,16 @@ from db.tables.agents import agent_events, agent_inputs, agent_policies, approva
 from db.tables.columns import metadata
 from db.tables.news import deliveries, events, notification_receipts, notifications, webhooks
 from db.tables.people import sessions, users
-from db.tables.running import chunks, lanes, maintenance, runs, schedules, workers
+from db.tables.running import (
+    chunks,
+    lanes,
+    leases,
+    maintenance,
+    runs,
+    schedules,
+    waiting,
+    workers,
+)
 from db.tables.work import documents, members, projects, task_dependencies, task_tags, tasks
 
 __all__ = [
@@ -17,6 +26,7 @@ __all__ = [
     "documents",
     "events",
     "lanes",
+    "leases",
     "maintenance",
     "members",
     "metadata",
@@ -31,6 +41,7 @@ __all__ = [
     "task_tags",
     "tasks",
     "users",
+    "waiting",
     "webhooks",
     "workers",
 ]

@@ -39,7 +39,6 @@ runs = Table(
     Column("max_attempts", Integer, nullable=False),
     Column("fence", Integer, nullable=False),
     Column("worker_id", Id),
-    at("lease_until"),
     Column("boot_id", String(36)),
     Column("pid", Integer),
     Column("pid_started", BigInteger),
@@ -68,15 +67,39 @@ runs = Table(
     CheckConstraint(
         "(status IN ('queued', 'running')) = (finished_at IS NULL)", name="finished_iff_final"
     ),
-    partial_index("ix_runs_ready", "status = 'queued'", "bucket", "lane", "rank", "id"),
-    partial_index("ix_runs_position", "status = 'queued'", "lane", "rank", "id"),
-    partial_index("ix_runs_running", "status = 'running'", "bucket"),
-    partial_index("uq_runs_one_active", "status IN ('queued', 'running')", "task_id", unique=True),
     Index(None, "task_id", "enqueued_at", "id"),
     Index(None, "project_id", "enqueued_at", "id"),
     Index(None, "user_id", "enqueued_at", "id"),
-    partial_index("ix_runs_finished", "finished_at IS NOT NULL", "finished_at"),
+    # Of the kind that PostgreSQL need not write to when a row changes in place.
+    Index(None, "finished_at", postgresql_using="brin"),
     partial_index("ix_runs_commands", "task_id IS NULL", "enqueued_at", "id"),
+)
+
+# What queued runs are claimed by; there is a row as long as the run is queued. Apart from the
+# runs, so that these can change without a change of any index; without a foreign key, since
+# nothing is written more often.
+waiting = Table(
+    "waiting",
+    metadata,
+    Column("run_id", Id, primary_key=True),
+    Column("task_id", Id),
+    Column("bucket", Id, nullable=False),
+    Column("lane", String(16), nullable=False),
+    Column("rank", BigInteger, nullable=False),
+    at("due_at", required=True),
+    Index("ix_waiting_ready", "bucket", "lane", "rank", "run_id"),
+    Index("ix_waiting_position", "lane", "rank", "run_id"),
+)
+
+# Who holds a running run, and until when; there is a row as long as it is running.
+leases = Table(
+    "leases",
+    metadata,
+    Column("run_id", Id, primary_key=True),
+    Column("bucket", Id, nullable=False),
+    Column("lane", String(16), nullable=False),
+    Column("worker_id", Id, nullable=False),
+    at("until", required=True),
 )
 
 chunks = Table(

@@ -71,6 +71,8 @@ tasks = Table(
     at("started_at"),
     at("completed_at"),
     at("deleted_at"),
+    # Its one run that is queued or running: who sets it, enqueues.
+    Column("active_run_id", Id),
     CheckConstraint("progress_percentage BETWEEN 0 AND 100", name="progress"),
     partial_index("ix_tasks_auto_start", "auto_start", "id"),
     Index(None, "created_at", "id"),

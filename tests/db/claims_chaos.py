@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, or_, select
 
 from db import claims, lifecycle, output, tasks
 from db import queues as lanes
@@ -17,7 +17,8 @@ from db.engine import Database, Tx
 from db.errors import Problem
 from db.lifecycle import Begun, Ended, Outcome, Released, Report
 from db.output import Chunk
-from db.tables import events, runs
+from db.tables import events, leases, runs, waiting
+from db.tables import tasks as tasks_table
 from db.types import Lane, RunStatus, Stream
 from tests.db import queues
 
@@ -93,6 +94,7 @@ async def check_in_chaos(
             pass
         told = await mine.rows(select(events).where(events.c.run_id.is_not(None)).order_by("seq"))
         left = await mine.rows(select(runs).where(runs.c.status == RunStatus.RUNNING))
+        astray = await mine.rows(_ASTRAY)
 
     of_runs = defaultdict(list)
     for event in told:
@@ -103,6 +105,20 @@ async def check_in_chaos(
     assert [] == chaos.stale
     assert 1 == max(chaos.finishes.values())
     assert [] == left
+    assert [] == astray
+
+
+_IS_ACTIVE = exists().where(
+    tasks_table.c.id == runs.c.task_id, tasks_table.c.active_run_id == runs.c.id
+)
+# Runs that the queue goes by wrongly: each is queued, held and its task's one as its status says.
+_ASTRAY = select(runs).where(
+    or_(
+        (runs.c.status == "queued") != exists().where(waiting.c.run_id == runs.c.id),
+        (runs.c.status == "running") != exists().where(leases.c.run_id == runs.c.id),
+        runs.c.task_id.is_not(None) & (runs.c.finished_at.is_(None) != _IS_ACTIVE),
+    )
+)
 
 
 def is_allowed(words: Iterable[str]) -> bool:
@@ -181,7 +197,7 @@ async def turn(
         chaos.stale += stale(tx, {run_id: fences[run_id] for run_id in done.accepted})
         if most:
             busy = select(runs.c.project_id, func.count().label("running")).group_by("project_id")
-            for row in tx.all(busy.where(lifecycle.IS_RUNNING)):
+            for row in tx.all(busy.where(runs.c.status == RunStatus.RUNNING)):
                 if row.running > chaos.limits[row.project_id]:
                     chaos.over_limit.append(row.project_id)
         return done

@@ -16,7 +16,7 @@ from db.clock import from_now
 from db.engine import Database, Tx
 from db.errors import DatabaseUnavailable
 from db.lifecycle import Ended, Outcome
-from db.tables import lanes, runs, task_dependencies, tasks
+from db.tables import lanes, task_dependencies, tasks, waiting
 from db.types import Lane, ProjectStatus, RunStatus
 from tests.db import queues
 
@@ -168,7 +168,9 @@ def laid_out(tx: Tx, chance: random.Random) -> tuple[World, Turn]:
         enqueued(tx, world, chance, archived, task_id)
     turn.enqueued += [enqueued(tx, world, chance) for _ in range(TASKS_OF_A_PROJECT)]
     later = turn.enqueued.pop()
-    tx.execute(update(runs).where(runs.c.id == later.run_id).values(due_at=from_now(3600)))
+    tx.execute(
+        update(waiting).where(waiting.c.run_id == later.run_id).values(due_at=from_now(3600))
+    )
     turn.enqueued.append(replace(later, is_due=False))
     return world, turn
 

@@ -14,7 +14,7 @@ from db.engine import Database, Tx
 from db.ids import new_id
 from db.postgres import PostgresDatabase
 from db.sqlite import SqliteDatabase
-from db.tables import projects, task_dependencies, tasks, users
+from db.tables import projects, task_dependencies, tasks, users, waiting
 from db.tables import runs as runs_table
 from db.types import Lane, ProjectStatus, Role, RunnerName, TaskStatus
 
@@ -86,8 +86,8 @@ def add_dependencies(tx: Tx, pairs: Sequence[tuple[str, str]]) -> None:
     """Let the first of each pair wait for the second."""
     common = {"dependency_type": "blocks", "created_at": tx.now}
     rows = [
-        {"id": new_id(), "task_id": waiting, "depends_on_task_id": other, **common}
-        for waiting, other in pairs
+        {"id": new_id(), "task_id": task, "depends_on_task_id": other, **common}
+        for task, other in pairs
     ]
     tx.execute(insert(task_dependencies), rows)
 
@@ -96,9 +96,11 @@ def enqueue(tx: Tx, actor: Actor, lane: Lane, rank: int | None = None, **rest: A
     """Put a run into its lane, at a rank of the test's choice; its task is pending then."""
     run_id = runs.enqueue(tx, actor, command="true", runner=RunnerName.SHELL, lane=lane, **rest)
     if task_id := rest.get("task_id"):
-        tx.execute(update(tasks).where(tasks.c.id == task_id).values(status=TaskStatus.PENDING))
+        queued = {"status": TaskStatus.PENDING, "active_run_id": run_id}
+        tx.execute(update(tasks).where(tasks.c.id == task_id).values(queued))
     if rank is not None:
         tx.execute(update(runs_table).where(runs_table.c.id == run_id).values(rank=rank))
+        tx.execute(update(waiting).where(waiting.c.run_id == run_id).values(rank=rank))
     return run_id
 
 

@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, make_url, text
+from sqlalchemy import Connection, inspect, make_url, select, text
 
-from db import migrations
+from db import claims, migrations
+from db.engine import Database, Tx
 from db.migrations import UnknownRevision, is_current, is_empty, upgrade
-from db.tables import metadata
+from db.tables import leases, metadata, tasks, waiting
+from db.types import Lane
+from tests.db import queues
 from tests.db.queues import opened
 
 NEXT = '''"""A migration of a later version."""
@@ -76,6 +81,24 @@ async def test_a_database_of_the_first_version_keeps_what_is_in_it(
     assert [] == await differences(empty_database_url)
 
 
+async def test_a_queue_of_an_older_version_goes_on_where_it_was(
+    database_url: str,
+) -> None:
+    async with opened(database_url, 1) as (database,):
+        await database.write(some_runs)
+        before = await queue_of(database)
+    await in_thread(back_to_0003, database_url)
+    await in_thread(upgrade, database_url)
+    async with opened(database_url, 1) as (database,):
+        after = await queue_of(database)
+
+    assert {"waiting": 2, "leases": 2, "tasks": 3} == {
+        name: len(rows) for name, rows in before.items()
+    }
+    assert before == after
+    assert [] == await differences(database_url)
+
+
 async def test_a_migration_that_fails_leaves_nothing(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +154,49 @@ def with_the_first(directory: Path) -> Path:
     for later in sorted((folder / "versions").glob("0*.py"))[1:]:
         later.unlink()
     return folder
+
+
+def some_runs(tx: Tx) -> None:
+    """A task's run and a command that wait, and two tasks' that are running."""
+    user = queues.add_user(tx, "user")
+    project = queues.add_project(tx, user, 10)
+    for task_id in queues.add_tasks(tx, user, project, 2):
+        queues.enqueue(tx, user, Lane.HIGH, task_id=task_id, project_id=project)
+    tx.enact(claims.claim(tx, claims.enlist(tx, "host", "boot", 1, 1, 2), 2))
+    (task_id,) = queues.add_tasks(tx, user, project, 1)
+    queues.enqueue(tx, user, Lane.LOW, task_id=task_id, project_id=project)
+    queues.enqueue(tx, user, Lane.NORMAL)
+
+
+async def queue_of(database: Database) -> dict[str, list[Any]]:
+    """What the queue goes by."""
+    found = {
+        table.name: await database.rows(select(*columns).order_by(table.c.run_id))
+        for table, columns in (
+            # `due_at` is the run's own then, which was written a statement earlier.
+            (waiting, [column for column in waiting.c if column is not waiting.c.due_at]),
+            (leases, list(leases.c)),
+        )
+    }
+    active = (tasks.c.id, tasks.c.active_run_id)
+    found["tasks"] = await database.rows(
+        select(*active).where(tasks.c.active_run_id.is_not(None)).order_by(tasks.c.id)
+    )
+    return {name: [row._asdict() for row in rows] for name, rows in found.items()}
+
+
+def back_to_0003(url: str) -> None:
+    def go_back(connection: Connection) -> None:
+        if not connection.in_transaction():
+            connection.begin()
+        config = Config()
+        config.set_main_option("script_location", str(migrations.FOLDER))
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0003")
+        connection.commit()
+
+    migrations._asked(url, go_back)
 
 
 async def differences(url: str) -> list[Any]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, func, select, update
+from sqlalchemy import delete, event, func, select, update
 
 from db import events, queueing, queues, runs, tasks
 from db.actors import Actor
@@ -15,7 +15,7 @@ from db.errors import Invalid, QueueFull, TaskAlreadyRunning
 from db.tables import events as log
 from db.tables import runs as table
 from db.tables import tasks as task_rows
-from db.tables import workers
+from db.tables import waiting, workers
 from db.types import Lane, Role, RunnerName
 from tests.db.queues import add_project, add_tasks, add_user, enqueue, opened
 
@@ -39,6 +39,7 @@ def ended(tx: Tx, actor: Actor, lane: Lane, status: str, waited: float, took: fl
         "enqueued_at": started_at - timedelta(seconds=waited),
     }
     tx.execute(update(table).where(table.c.id == run_id).values(status=status, **moments))
+    tx.execute(delete(waiting).where(waiting.c.run_id == run_id))
 
 
 def tasks_queued(tx: Tx, actor: Actor, lane: Lane, how_many: int) -> list[str]:

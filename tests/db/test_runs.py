@@ -2,21 +2,24 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from threading import Thread
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from db import claims, commands, queueing, runs, tasks
 from db.actors import Actor
 from db.claims import MOST_RUNS_OF_A_USER
-from db.engine import Database, Tx
-from db.errors import Problem, TaskAlreadyRunning
+from db.engine import Database, Moment, Tx
+from db.errors import Problem, TaskAlreadyRunning, TaskNotFound
 from db.runs import HEAD_START, HEAD_START_PER_PRIORITY, rank_of
-from db.tables import events, lanes
+from db.statements import Writing
+from db.tables import events, lanes, waiting
 from db.tables import runs as rows
-from db.types import Lane, Role
+from db.types import Lane, Role, RunStatus
 from tests.db import record
+from tests.db.queues import opened
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 COMMAND = {"command": "true"}
@@ -161,20 +164,63 @@ async def test_a_run_is_seen_by_its_user_and_by_who_sees_its_project(database: D
     assert "RESOURCE_NOT_FOUND" == refused.value.code
 
 
-async def test_a_second_active_run_of_a_task_is_refused_by_the_table(database: Database) -> None:
+@pytest.mark.parametrize(
+    ("meanwhile", "refusal"), [(tasks.execute, TaskAlreadyRunning), (tasks.remove, TaskNotFound)]
+)
+async def test_what_becomes_of_a_task_between_the_read_and_the_write_of_its_execution_counts(
+    postgres_url: str, meanwhile: Any, refusal: type[Problem]
+) -> None:
+    async with opened(postgres_url, 1) as (database,):
+        ann = await record.person(database)
+        project = await record.project(database, ann)
+        task = await record.task(database, ann, project, metadata=COMMAND)
+        others = [meanwhile]
+
+        async def by_another() -> None:
+            async with opened(postgres_url, 1) as (another,):
+                await another.write(others.pop(), ann, task)
+
+        def overtaken(at: Moment) -> Writing[str]:
+            queued = yield from tasks.to_execute(at, ann, task, Lane.NORMAL, {})
+            if others:
+                thread = Thread(target=asyncio.run, args=(by_another(),))
+                thread.start()
+                thread.join()
+            return (yield from queueing.add(at, queued))
+
+        with pytest.raises(refusal):
+            await database.enact(overtaken)
+        told = await database.rows(select(events.c.id).where(events.c.kind == "task.queued"))
+
+    assert [] == others
+    assert len(told) == (meanwhile is tasks.execute)
+
+
+async def test_when_a_run_should_start_is_told_by_how_long_those_took_before_all_that_wait(
+    database: Database,
+) -> None:
     ann = await record.person(database)
     project = await record.project(database, ann)
-    run_id = await executed(database, ann, project)
-    row = await database.first(select(rows).where(rows.c.id == run_id))
-    assert row
+    await database.write(claims.enlist, "host", "boot", 1, 1, 2)
+    ended = [await executed(database, ann, project) for _ in range(2)]
 
-    def again(tx: Tx) -> str:
-        words: dict[str, Any] = {"command": "true", "runner": row.runner, "lane": Lane.LOW}
-        return runs.enqueue(tx, ann, task_id=row.task_id, project_id=project, **words)
+    def end(tx: Tx) -> None:
+        for run_id, seconds in zip(ended, (5, 15), strict=True):
+            times = {"started_at": NOW, "finished_at": NOW + timedelta(seconds=seconds)}
+            values = {"status": RunStatus.COMPLETED, **times}
+            tx.execute(update(rows).where(rows.c.id == run_id).values(values))
+            tx.execute(delete(waiting).where(waiting.c.run_id == run_id))
 
-    with pytest.raises(Problem) as refused:
-        await database.write(again)
-    assert "TASK_ALREADY_RUNNING" == refused.value.code
+    await database.write(end)
+    for _ in range(queueing.RUNS_TO_ESTIMATE_BY + 1):
+        await executed(database, ann, project)
+    task = await record.task(database, ann, project, metadata=COMMAND)
+    before = datetime.now(UTC)
+    place = await database.enact(queueing.place, 1000, tasks.to_execute, ann, task, Lane.NORMAL, {})
+
+    # 51 wait for two slots, and each takes ten seconds.
+    assert 52 == place.position
+    assert 250 == pytest.approx((place.estimated_start_at - before).total_seconds(), abs=2)
 
 
 async def test_a_task_that_many_execute_at_once_is_queued_once(database: Database) -> None:

@@ -107,8 +107,8 @@ async def test_only_those_are_woken_whose_run_took_its_step(database: Database) 
 def test_all_runs_are_locked_in_order_by_one_statement() -> None:
     dialect: Dialect = with_driver("postgresql://").get_dialect()()
     kinds = [
-        (steps._Kind(True, False, ("status",), ("status",)), ("id", "event_id")),
-        (steps._Kind(False, True, ("status", "worker_id"), ("status",)), ("id", "pause")),
+        (steps._Kind(True, False, "", ("status",), ("status",)), ("id", "event_id")),
+        (steps._Kind(False, True, "leases", ("status", "worker_id"), ("status",)), ("id", "pause")),
     ]
     sql = steps._at_once(tuple(kinds))._for(dialect).sql
 

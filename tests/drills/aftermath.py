@@ -4,16 +4,21 @@ import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import exists, func, or_, select
 
-from db.tables import runs
+from db.tables import leases, runs, tasks, waiting
 from runners.survivors import RUN_VARIABLE
 from tests.db import queues
 
 PATIENCE_SECONDS = 30
 NOTHING: dict[str, list[str]] = {"without a final state": [], "held slots": [], "processes": []}
 
-_IS_HELD = or_(runs.c.status == "running", runs.c.lease_until.is_not(None))
+_IS_HELD = or_(
+    runs.c.status == "running",
+    exists().where(leases.c.run_id == runs.c.id),
+    exists().where(waiting.c.run_id == runs.c.id),
+    exists().where(tasks.c.active_run_id == runs.c.id),
+)
 _EVERY_RUN = select(
     runs.c.id, runs.c.finished_at.is_(None).label("is_open"), _IS_HELD.label("is_held")
 ).order_by(runs.c.id)

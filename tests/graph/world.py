@@ -157,6 +157,7 @@ def _tasks() -> Iterable[dict[str, Any]]:
             "started_at": at(number) if began else None,
             "completed_at": at(number * 2 + 0.25) if began else None,
             "deleted_at": at(99) if number > TASKS - 2 else None,
+            "active_run_id": id_of("run", number // 2) if number in (8, 16) else None,
         }
 
 
@@ -237,6 +238,13 @@ def _runs() -> Iterable[dict[str, Any]]:
             "total_bytes": 1 << 40 if number == 9 else 60,
             "sha256": "0" * 64 if has_ended else None,
         }
+
+
+def _waiting() -> Iterable[dict[str, Any]]:
+    for run in _runs():
+        if run["status"] is RunStatus.QUEUED:
+            place = ("task_id", "bucket", "lane", "rank", "due_at")
+            yield {"run_id": run["id"]} | {name: run[name] for name in place}
 
 
 def _chunks() -> Iterable[dict[str, Any]]:
@@ -341,6 +349,7 @@ ROWS: Mapping[Table, list[dict[str, Any]]] = {
     tables.task_dependencies: list(_dependencies()),
     tables.documents: list(_documents()),
     tables.runs: list(_runs()),
+    tables.waiting: list(_waiting()),
     tables.chunks: list(_chunks()),
     tables.events: list(_events()),
     tables.sessions: list(_sessions()),
