@@ -28,7 +28,7 @@ from db.ids import new_id
 from db.listing import one_of
 from db.policies import MICROS
 from db.statements import Part, Statement, Writing
-from db.tables import runs, spendings
+from db.tables import leases, runs, spendings
 from db.types import RunStatus
 
 NOTHING = {
@@ -175,11 +175,14 @@ def _held_by_others(tx: Tx, run: Row[Any]) -> int:
     """What runs of the same project have been granted and have not spent yet."""
     spent = _spent(spendings.c.run_id == runs.c.id).scalar_subquery()
     unspent = runs.c.granted_micros - spent
-    held = select(func.coalesce(func.sum(case((unspent > 0, unspent), else_=0)), 0)).where(
-        runs.c.project_id == run.project_id,
-        runs.c.status == RunStatus.RUNNING,
-        runs.c.granted_micros.is_not(None),
-        runs.c.id != run.id,
+    held = (
+        select(func.coalesce(func.sum(case((unspent > 0, unspent), else_=0)), 0))
+        .join_from(leases, runs, runs.c.id == leases.c.run_id)
+        .where(
+            leases.c.bucket == run.project_id,
+            runs.c.granted_micros.is_not(None),
+            runs.c.id != run.id,
+        )
     )
     return int(tx.scalar(held))
 

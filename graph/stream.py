@@ -8,8 +8,7 @@ from sqlalchemy import Row, exists, select, true, tuple_
 
 from db import events, output, projects
 from db.tables import events as log
-from db.tables import runs
-from db.types import RunStatus
+from db.tables import leases, runs
 from graph.context import Context
 from graph.nouns import NOUNS
 
@@ -173,6 +172,6 @@ async def _running(context: Context, project_id: str, cursor: str) -> dict[str, 
     """The project's runs that began before the cursor, and how far each has printed."""
     place = tuple_(log.c.tx, log.c.seq) <= tuple_(*events.parse_cursor(cursor))
     begun = exists().where(log.c.run_id == runs.c.id, log.c.kind.in_(STARTED), place)
-    running = (runs.c.project_id == project_id, runs.c.status == RunStatus.RUNNING)
-    rows = await context.database.rows(select(runs.c.id, runs.c.last_seq).where(*running, begun))
+    running = select(runs.c.id, runs.c.last_seq).join(leases, leases.c.run_id == runs.c.id)
+    rows = await context.database.rows(running.where(leases.c.bucket == project_id, begun))
     return {row.id: row.last_seq for row in rows}
