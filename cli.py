@@ -28,6 +28,7 @@ from graph.schema import rest_sdl, sdl
 from runners.deliveries import Deliveries
 from runners.environment import hide_from_children
 from runners.upkeep import Upkeep
+from runners.worker import with_run
 from settings import Settings
 
 command = typer.Typer(
@@ -291,8 +292,8 @@ def _stop(message: str) -> NoReturn:
 def _configure_logs(settings: Settings) -> None:
     """structlog for us and for the libraries that log by the standard library."""
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
         with_request_id,
+        with_run,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

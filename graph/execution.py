@@ -32,12 +32,12 @@ from strawberry.types.arguments import convert_argument
 
 from db import tracing
 from db.errors import Problem
+from db.tallies import Tally
 from graph.bounds import check_bounds
 from graph.leaves import Leaves
 from graph.plain_text import check_variables, holds_nul
 from graph.plans import Plan, Unplanned
 from graph.selections import NotPlannable
-from graph.tallies import Tally
 
 log = structlog.get_logger(__name__)
 

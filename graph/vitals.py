@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import psutil
 
-from graph.tallies import Timings
+from db.tallies import Timings
 
 SECONDS = 60
-ANSWERED, FAILED = OUTCOMES = ("answered", "failed")
-REQUEST_SECONDS = Timings("request_seconds", "How long requests took.", "outcome", OUTCOMES)
+ANSWERED, FAILED = "answered", "failed"
+REQUEST_SECONDS = Timings("request_seconds", "How long requests took.", ["outcome"])
 
 
 class Requests(NamedTuple):

@@ -5,10 +5,12 @@ import contextlib
 import os
 import platform
 from collections.abc import AsyncIterator, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import structlog
 from sqlalchemy import Row
+from structlog.typing import EventDict
 
 from db import claims, tracing
 from db.engine import Database
@@ -19,7 +21,7 @@ from runners.adapter import EXECUTION_FAILED, NotYet
 from runners.execution import Execution
 from runners.journal import Entry, Journal
 from runners.loop import Loop
-from runners.metrics import LEASES_LOST, RESCUED, ran, waited
+from runners.metrics import LEASES_LOST, RESCUED, RUN_SECONDS, WAIT_SECONDS
 from runners.process import Backend
 from runners.stops import Stop
 from runners.survivors import Identity, identify, is_alive
@@ -38,6 +40,17 @@ other by turns; with less, what a turn costs by itself would weigh too much.
 """
 LAST_WORDS_SECONDS = 5.0
 """What the record gets, when we stop, to take down how the last runs ended."""
+
+
+_carried: ContextVar[Row[Any]] = ContextVar("run")
+
+
+def with_run(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """What is logged, with the ids of the run and the task that it belongs to; for structlog."""
+    if run := _carried.get(None):
+        event.setdefault("run_id", run.id)
+        event.setdefault("task_id", run.task_id)
+    return event
 
 
 class Worker:
@@ -137,7 +150,7 @@ class Worker:
         for entry in entries:
             entry.answer(entry.report.run_id in turn.accepted)
         for run in turn.claimed:
-            waited(run.lane).observe((run.claimed_at - run.due_at).total_seconds())
+            WAIT_SECONDS.of(run.lane).add((run.claimed_at - run.due_at).total_seconds())
             carrying = asyncio.create_task(self._carry(run), name=f"run {run.id}")
             self._carrying.add(carrying)
             carrying.add_done_callback(self._carrying.discard)
@@ -150,13 +163,13 @@ class Worker:
         if earlier := self._executions.get(run.id):
             earlier.stop(Stop.LOST)  # It was taken from us, and comes back to us.
         self._executions[run.id] = execution
-        structlog.contextvars.bind_contextvars(run_id=run.id, task_id=run.task_id)
+        _carried.set(run)
         began = asyncio.get_running_loop().time()
         try:
             if last := await self._carried_out(run, execution):
                 if isinstance(last, Ended):
                     took = asyncio.get_running_loop().time() - began
-                    ran(run.runner, last.outcome.status).observe(took)
+                    RUN_SECONDS.of(run.runner, last.outcome.status).add(took)
                 await self._journal.report(last)
             else:
                 self._free += 1

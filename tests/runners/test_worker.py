@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, update
+from structlog.testing import capture_logs
 
 from app import create_worker
 from db import claims, lifecycle, projects, tasks
@@ -21,12 +22,15 @@ from db.actors import Actor
 from db.clock import from_now
 from db.engine import Database, Tx
 from db.errors import DatabaseUnavailable
+from db.lifecycle import Outcome
 from db.tables import chunks, events, leases, runs, workers
 from db.tables import tasks as task_rows
 from db.types import Lane, RunStatus
 from runners import worker as worker_module
+from runners.adapter import EXECUTION_FAILED
+from runners.execution import Execution
 from runners.survivors import Identity, is_alive
-from runners.worker import Worker
+from runners.worker import Worker, with_run
 from settings import Settings
 from tests.db import queues
 from tests.fixtures.server import settings_for
@@ -207,6 +211,23 @@ async def test_a_worker_that_loses_a_run_and_gets_it_again_ends_the_first_and_ke
 
     assert [process] == ended
     assert (second.fence, second.pid) == (renewed.fence, renewed.pid)
+
+
+async def test_what_is_logged_of_a_run_names_it_and_its_task(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: Any) -> Outcome:
+        raise RuntimeError
+
+    monkeypatch.setattr(Execution, "carry_out", fail)
+    with capture_logs([with_run]) as logs:
+        async with working(database_url, tmp_path) as (database, _):
+            run_id = await executed(database, "true", {})
+            run = await until(database, run_id, has_ended)
+
+    [log] = [log for log in logs if log["event"] == "a run was not carried out"]
+    assert (run_id, run.task_id) == (log["run_id"], log["task_id"])
+    assert (RunStatus.FAILED, EXECUTION_FAILED) == (run.status, run.error_code)
 
 
 async def test_a_run_that_was_claimed_and_never_begun_is_not_lost_with_its_worker(

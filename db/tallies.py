@@ -3,13 +3,13 @@
 import collections
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from math import inf
 
 from prometheus_client import REGISTRY, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-BOUNDS = Histogram.DEFAULT_BUCKETS
 MOST_NOTED = 10_000
 
 
@@ -30,30 +30,40 @@ class Tally(Collector):
 
 
 class Timings(Collector):
-    """A histogram of how long things took, in seconds, by the value of its label."""
+    """A histogram of how long things took, in seconds, by the values of its labels."""
 
-    def __init__(self, name: str, documentation: str, label: str, values: Sequence[str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        labels: Sequence[str],
+        bounds: Sequence[float] = Histogram.DEFAULT_BUCKETS[:-1],
+    ) -> None:
         self._described = name, documentation
-        self._label = label
-        self._counted = {value: _Counted() for value in values}
+        self._labels = labels
+        self._bounds = (*bounds, inf)
+        self._counted: dict[tuple[str, ...], _Counted] = {}
         REGISTRY.register(self)
 
-    def of(self, value: str) -> "_Counted":
-        """Those with this label."""
-        return self._counted[value]
+    def of(self, *values: str) -> "_Counted":
+        """Those with these labels, of which is told from now on."""
+        if values not in self._counted:
+            self._counted[values] = _Counted(self._bounds)
+        return self._counted[values]
 
     def collect(self) -> Iterable[Metric]:
-        family = HistogramMetricFamily(*self._described, labels=[self._label])
-        for value, counted in self._counted.items():
-            family.add_metric([value], counted.buckets(), counted.total)
+        family = HistogramMetricFamily(*self._described, labels=self._labels)
+        for values, counted in self._counted.items():
+            family.add_metric(values, counted.buckets(), counted.total)
         return [family]
 
 
 class _Counted:
-    def __init__(self) -> None:
+    def __init__(self, bounds: Sequence[float]) -> None:
         self.total = 0.0
         self._noted: list[float] = []
-        self._within = [0] * len(BOUNDS)
+        self._bounds = bounds
+        self._within = [0] * len(bounds)
 
     def add(self, seconds: float) -> None:
         self._noted.append(seconds)
@@ -63,10 +73,10 @@ class _Counted:
     def buckets(self) -> list[tuple[str, float]]:
         """How many took at most so long, for each bound."""
         self._count()
-        return list(zip(map(floatToGoString, BOUNDS), self._within, strict=True))
+        return list(zip(map(floatToGoString, self._bounds), self._within, strict=True))
 
     def _count(self) -> None:
         noted, self._noted = sorted(self._noted), []
         self.total += sum(noted)
-        for place, bound in enumerate(BOUNDS):
+        for place, bound in enumerate(self._bounds):
             self._within[place] += bisect_right(noted, bound)
