@@ -1,6 +1,5 @@
 """One trial of one server, and what all of them come to."""
 
-import math
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -30,8 +29,7 @@ class Trial:
 
     @property
     def per_cpu_second(self) -> float:
-        # What mostly waits for PostgreSQL may take less than the clock can tell.
-        return 1e6 / self.cpu_us if self.cpu_us else math.inf
+        return 1e6 / self.cpu_us
 
     def __str__(self) -> str:
         return (
