@@ -23,7 +23,7 @@ from db.errors import Problem, ResourceAlreadyExists
 from db.types import Role
 from graph.auth import Passwords
 from graph.http import with_request_id
-from graph.one_write import HttpProtocol
+from graph.protocol import HttpProtocol
 from graph.schema import rest_sdl, sdl
 from runners.deliveries import Deliveries
 from runners.environment import hide_from_children

@@ -1,0 +1,259 @@
+"""uvicorn's HTTP protocol, with less to do for each request.
+
+Usual requests and whole answers take a shorter way here, to the same bytes. All that is out of the
+ordinary goes uvicorn's way.
+"""
+
+import asyncio
+from functools import lru_cache
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+import httptools
+from starlette.types import Message
+from uvicorn.protocols.http.flow_control import service_unavailable
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_RE,
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+MOST_TARGETS = 1024
+LONGEST_KEPT = 256
+MOST_HEADS = 256
+CONTROLS = bytes({*range(32), 127} - {ord("\t")})
+"""What no value of a header may contain."""
+FRAMING = {b"connection", b"transfer-encoding"}
+"""Headers by which an answer is more than so many bytes."""
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """A connection: has each request answered, and ends when there is none for some time."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._running: Exchange | None = None
+        self._idle_since: float | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn names a narrower one
+        self._scope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": self.root_path,
+        }
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        # uvicorn has told the last request; it may wait behind the one that is being answered.
+        if self._running and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
+        if self.timeout_keep_alive_task:
+            self.timeout_keep_alive_task.cancel()
+
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+
+    def on_headers_complete(self) -> None:
+        parser = self.parser
+        scope: Any = {
+            **self._scope,
+            "http_version": parser.get_http_version(),
+            "method": parser.get_method().decode(),
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+        }
+        self.scope = scope
+        if parser.should_upgrade() and self._should_upgrade():
+            return
+        path, raw_path, scope["query_string"] = _target(self.url)
+        scope["path"] = self.root_path + path
+        scope["raw_path"] = self.root_path.encode() + raw_path
+        self._answer(self.app if self._has_room() else service_unavailable)
+
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._look_after(self.timeout_keep_alive)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close if nothing came since the last answer, else look again when that may be so."""
+        self.timeout_keep_alive_task = None
+        if self._idle_since is None:
+            return
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._look_after(left)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _answer(self, app: Any) -> None:
+        """Begin with what is asked now, or with what was asked before, which is answered first."""
+        self.cycle = Exchange(self)
+        if self._running is None or self._running.response_complete:
+            self._start_asgi_task(self.cycle, app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, app))
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._running = cycle
+        self.tasks.add(self.loop.create_task(self._run(cycle, app)))
+
+    async def _run(self, cycle: RequestResponseCycle, app: Any) -> None:
+        try:
+            await cycle.run_asgi(app)
+        finally:
+            # A callback would have the loop turn once more. Without the loop, the system is asked
+            # for the process each time.
+            self.tasks.discard(asyncio.current_task(self.loop))
+
+    def _unset_keepalive_if_required(self) -> None:
+        # The timer stays: to set one for each request costs more than to look again.
+        self._idle_since = None
+
+    def _look_after(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            seconds, self.timeout_keep_alive_handler
+        )
+
+    def _has_room(self) -> bool:
+        limit = self.limit_concurrency
+        return limit is None or max(len(self.connections), len(self.tasks)) < limit
+
+
+class Exchange(RequestResponseCycle):
+    """A request and its answer, which is written at once when it is whole.
+
+    uvicorn writes the head of an answer before its body is there; ASGI allows to wait for it.
+    """
+
+    disconnected = response_started = response_complete = False
+    more_body = True
+    chunked_encoding: bool | None = None
+    expected_content_length = 0
+
+    def __init__(self, connection: HttpProtocol) -> None:
+        # What uvicorn's own does, but for what is the same at first for all.
+        scope = connection.scope
+        self.scope = scope
+        self.transport = connection.transport
+        self.flow = connection.flow
+        self.logger = connection.logger
+        self.access_logger = connection.access_logger
+        self.access_log = connection.access_log
+        self.default_headers = connection.server_state.default_headers
+        self.on_response = connection.on_response_complete
+        self.message_event = asyncio.Event()
+        self.waiting_for_100_continue = connection.expect_100_continue
+        self.keep_alive = scope["http_version"] != "1.0" and connection.parser.should_keep_alive()
+        self.body = bytearray()
+        self._start: Message | None = None
+
+    async def send(self, message: Any) -> None:
+        start, self._start = self._start, None
+        if start is None:
+            if message["type"] == "http.response.start" and not self.response_started:
+                self._start = message
+            else:
+                await super().send(message)
+            return
+        if self.flow.write_paused:
+            await self.flow.drain()
+        if answer := self._whole(start, message):
+            self._write(answer)
+        else:
+            await super().send(start)  # type: ignore[arg-type]
+            await super().send(message)
+
+    async def send_500_response(self) -> None:
+        self._start = None
+        await super().send_500_response()
+
+    def _write(self, answer: bytes) -> None:
+        self.response_started = self.response_complete = True
+        self.transport.write(answer)
+        self.message_event.set()
+        self.on_response()
+
+    def _whole(self, start: Message, message: Message) -> bytes | None:
+        """Head and body of a usual answer; None of another one, which uvicorn has to write."""
+        headers, body = start.get("headers"), message.get("body", b"")
+        # What can be read only once is left to uvicorn as well.
+        if not self._is_usual(message) or not isinstance(headers, list):
+            return None
+        headers = self.default_headers + headers
+        names = tuple([name for name, _ in headers])
+        values = tuple([value for _, value in headers])
+        head = _head(start["status"], names)
+        if head is None or values[head.length_at] != b"%d" % len(body):
+            return None
+        text = b"".join(values)
+        if len(text.translate(None, CONTROLS)) != len(text):
+            return None
+        return head.form % values + body
+
+    def _is_usual(self, message: Message) -> bool:
+        return (
+            message["type"] == "http.response.body"
+            and not message.get("more_body")
+            and self.keep_alive
+            and not self.disconnected
+            and not self.waiting_for_100_continue
+            and not self.access_log
+            and self.scope["method"] != "HEAD"
+        )
+
+
+class _Head(NamedTuple):
+    """The head of an answer with its headers' values left out, one of which is the length."""
+
+    form: bytes
+    length_at: int
+
+
+@lru_cache(MOST_HEADS)
+def _head(status: int, names: tuple[bytes, ...]) -> _Head | None:
+    """A head with these headers; None when it says of the body more than how long it is."""
+    spelled = [name.lower() for name in names]
+    if (
+        status not in STATUS_LINE
+        or b"content-length" not in spelled
+        or FRAMING.intersection(spelled)
+        or any(map(HEADER_RE.search, spelled))
+    ):
+        return None
+    lines = [name.replace(b"%", b"%%") + b": %b\r\n" for name in spelled]
+    form = b"".join([STATUS_LINE[status], *lines, b"\r\n"])
+    return _Head(form, spelled.index(b"content-length"))
+
+
+Target = tuple[str, bytes, bytes]
+
+
+def _target(url: bytes) -> Target:
+    """The path, as it is meant and as it was sent, and the query."""
+    return _kept_target(url) if len(url) <= LONGEST_KEPT else _parsed(url)
+
+
+def _parsed(url: bytes) -> Target:
+    parts = httptools.parse_url(url)
+    path = parts.path.decode("ascii")
+    return unquote(path) if "%" in path else path, parts.path, parts.query or b""
+
+
+_kept_target = lru_cache(MOST_TARGETS)(_parsed)

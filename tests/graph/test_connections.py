@@ -1,0 +1,437 @@
+"""Our HTTP protocol on real connections: who leaves, who is slow, who stays, and the end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+import uvloop
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.server import ServerState
+
+from graph.protocol import HttpProtocol
+from tests.fixtures.server import listening_socket
+from tests.graph.test_protocol import body, connected, get, says, start, turns
+
+NINE = (b"content-length", b"9")
+WHOLE = [start(NINE), body(b"all of it")]
+PART = b"x" * 65536
+
+
+def on_uvloop(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+    """Run a test where the server runs."""
+
+    def run() -> None:
+        uvloop.run(asyncio.wait_for(test(), 10))
+
+    return run
+
+
+class Watched(HttpProtocol):
+    """A connection that says when its client is too slow."""
+
+    slow: asyncio.Event
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.slow.set()
+
+
+@dataclass
+class Listening:
+    """Where connections are made, what goes on there, and whether a client was too slow."""
+
+    port: int
+    state: ServerState
+    slow: asyncio.Event
+
+    async def connect(self, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port, **options)
+
+    async def until_all_have_left(self) -> None:
+        while self.state.connections or self.state.tasks:  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def listening(app: ASGIApp, **settings: Any) -> AsyncIterator[Listening]:
+    config = uvicorn.Config(app, log_config=None, access_log=False, **settings)
+    state, slow = ServerState(), asyncio.Event()
+
+    def connection() -> HttpProtocol:
+        made = Watched(config, state, {})
+        made.slow = slow
+        return made
+
+    with listening_socket() as listener:
+        async with await asyncio.get_running_loop().create_server(connection, sock=listener):
+            yield Listening(listener.getsockname()[1], state, slow)
+
+
+async def until_left(receive: Receive) -> list[bytes]:
+    """What comes before the client leaves."""
+    parts = []
+    while (message := await receive())["type"] != "http.disconnect":
+        parts.append(message["body"])
+    return parts
+
+
+@on_uvloop
+async def test_whoever_leaves_in_the_middle_of_a_body_is_known_to_have_left() -> None:
+    come, left = asyncio.Event(), asyncio.Event()
+
+    async def app(_scope: Scope, receive: Receive, _send: Send) -> None:
+        assert await receive() == {"type": "http.request", "body": b"half", "more_body": True}
+        come.set()
+        assert await until_left(receive) == []
+        left.set()
+
+    async with listening(app) as server:
+        _, writer = await server.connect()
+        writer.write(get("/", "content-length: 8", method="POST") + b"half")
+        await come.wait()
+        writer.close()
+        await left.wait()
+        await server.until_all_have_left()
+
+
+@on_uvloop
+async def test_whoever_leaves_a_stream_is_known_to_have_left() -> None:
+    told = asyncio.Event()
+
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        await send(body(b"part", more=True))
+        await until_left(receive)
+        await send(body(b"for nobody"))
+        told.set()
+
+    async with listening(app) as server:
+        reader, writer = await server.connect()
+        writer.write(get())
+        await reader.readuntil(b"part\r\n")
+        writer.close()
+        await told.wait()
+        await server.until_all_have_left()
+
+
+async def test_whoever_leaves_a_stream_with_another_request_waiting_is_known_to_have_left() -> None:
+    told = asyncio.Event()
+
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        await send(body(b"part", more=True))
+        await until_left(receive)
+        told.set()
+
+    connection, _ = await connected(HttpProtocol, app)
+    connection.data_received(get() + get())
+    await turns()
+    connection.connection_lost(ConnectionResetError())
+    await told.wait()
+    await turns()
+
+    assert not connection.tasks
+
+
+@on_uvloop
+async def test_whoever_waits_to_be_asked_for_the_body_is_asked() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        content = (await receive())["body"]
+        await says(start((b"content-length", b"%d" % len(content))), body(content))(
+            scope, receive, send
+        )
+
+    async with listening(app) as server:
+        reader, writer = await server.connect()
+        writer.write(get("/", "expect: 100-continue", "content-length: 9", method="POST"))
+        asked = await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"all of it")
+        head = await reader.readuntil(b"\r\n\r\n")
+        content = await reader.readexactly(9)
+        writer.close()
+        await server.until_all_have_left()
+
+    assert b"HTTP/1.1 100 Continue\r\n\r\n" == asked
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"all of it" == content
+
+
+@on_uvloop
+async def test_parts_wait_for_a_slow_reader() -> None:
+    sent = 0
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        nonlocal sent
+        await send(start())
+        for _ in range(400):
+            await send(body(PART, more=True))
+            sent += 1
+        await send(body())
+
+    async with listening(app) as server:
+        reader, writer = await server.connect(limit=1024)
+        writer.write(get("/", "connection: close"))
+        await server.slow.wait()
+        await turns()
+        sent_to_nobody = sent
+        answer = await reader.read()
+        writer.close()
+
+    assert sent_to_nobody < 400
+    assert 400 * len(PART) == answer.count(b"x")
+
+
+@on_uvloop
+async def test_a_whole_answer_waits_for_a_slow_reader() -> None:
+    begun, answered = 0, 0
+    size = 200 * len(PART)
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        nonlocal begun, answered
+        begun += 1
+        await send(start((b"content-length", b"%d" % size)))
+        await send(body(b"x" * size))
+        answered += 1
+
+    async with listening(app) as server:
+        reader, writer = await server.connect(limit=1024)
+        writer.write(get() + get())
+        await server.slow.wait()
+        await turns()
+        known = begun, answered
+        for _ in range(2):
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(size)
+        writer.close()
+
+    assert (2, 1) == known
+
+
+@on_uvloop
+async def test_a_slow_reader_who_leaves_is_waited_for_no_longer() -> None:
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send(start())
+        for _ in range(400):
+            await send(body(PART, more=True))
+        await send(body())
+
+    async with listening(app) as server:
+        _, writer = await server.connect(limit=1024)
+        writer.write(get())
+        await server.slow.wait()
+        writer.transport.abort()
+        await server.until_all_have_left()
+
+
+@on_uvloop
+async def test_what_goes_on_after_an_answer_is_still_a_task() -> None:
+    go_on = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await says(*WHOLE)(scope, receive, send)
+        await go_on.wait()
+
+    async with listening(app) as server:
+        reader, writer = await server.connect()
+        writer.write(get())
+        await reader.readuntil(b"all of it")
+        counted = len(server.state.tasks)
+        go_on.set()
+        writer.close()
+        await server.until_all_have_left()
+
+    assert 1 == counted
+
+
+@on_uvloop
+async def test_an_idle_connection_is_closed() -> None:
+    async with listening(says(*WHOLE), timeout_keep_alive=0.05) as server:
+        reader, writer = await server.connect()
+        began = asyncio.get_running_loop().time()
+        writer.write(get())
+        answer = await reader.read()
+        took = asyncio.get_running_loop().time() - began
+        writer.close()
+
+    assert answer.endswith(b"all of it")
+    assert took > 0.045
+
+
+class Clock:
+    """A loop whose time goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.timers: list[asyncio.TimerHandle] = []
+        self.create_task = asyncio.get_running_loop().create_task
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(self.now + seconds, callback, (), asyncio.get_running_loop())
+        self.timers.append(timer)
+        return timer
+
+    def go_on_to(self, now: float) -> None:
+        for timer in self.pending():
+            if timer.when() <= now:
+                self.timers.remove(timer)
+                self.now = timer.when()
+                timer._run()
+        self.now = now
+
+    def pending(self) -> list[asyncio.TimerHandle]:
+        return [timer for timer in self.timers if not timer.cancelled()]
+
+
+async def test_a_connection_is_closed_so_long_after_its_last_answer() -> None:
+    connection, wire = await connected(HttpProtocol, says(*WHOLE))
+    connection.loop = clock = Clock()  # type: ignore[assignment]
+    closed = {}
+    for second in range(15):
+        clock.go_on_to(second)
+        closed[second] = wire.closing
+        if second in (0, 3, 7):
+            connection.data_received(get())
+            await turns()
+            assert len(clock.pending()) == 1
+
+    assert {second: second >= 12 for second in range(15)} == closed
+
+
+async def test_a_connection_that_is_lost_leaves_no_timer() -> None:
+    connection, _ = await connected(HttpProtocol, says(*WHOLE))
+    connection.loop = clock = Clock()  # type: ignore[assignment]
+    connection.data_received(get())
+    await turns()
+    connection.connection_lost(ConnectionResetError())
+
+    assert not clock.pending()
+
+
+async def test_a_connection_in_use_is_never_closed() -> None:
+    go_on = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/slow":
+            await go_on.wait()
+        await says(*WHOLE)(scope, receive, send)
+
+    connection, wire = await connected(HttpProtocol, app)
+    connection.loop = clock = Clock()  # type: ignore[assignment]
+    connection.data_received(get())
+    await turns()
+    clock.go_on_to(4)
+    connection.data_received(get("/slow")[:10])
+    clock.go_on_to(20)
+    connection.data_received(get("/slow")[10:])
+    await turns()
+    clock.go_on_to(40)
+    in_use = wire.closing
+    go_on.set()
+    await turns()
+    clock.go_on_to(44)
+    just_answered = wire.closing
+    clock.go_on_to(45)
+
+    assert [False, False, True] == [in_use, just_answered, wire.closing]
+
+
+@on_uvloop
+async def test_what_runs_when_the_server_ends_is_answered() -> None:
+    come, go_on = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        come.set()
+        await go_on.wait()
+        await says(*WHOLE)(scope, receive, send)
+
+    async with serving(app) as (server, address):
+        reader, writer = await asyncio.open_connection(*address)
+        idle, idle_writer = await asyncio.open_connection(*address)
+        writer.write(get())
+        await come.wait()
+        server.should_exit = True
+        assert await idle.read() == b""
+        go_on.set()
+        answer = await reader.read()
+        for each in (writer, idle_writer):
+            each.close()
+
+    assert b"\r\nconnection: close\r\n" in answer
+    assert answer.endswith(b"\r\n\r\nall of it")
+
+
+@on_uvloop
+async def test_what_does_not_end_with_the_server_is_cancelled() -> None:
+    come, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        come.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    async with serving(app, timeout_graceful_shutdown=0) as (server, address):
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(get())
+        await come.wait()
+        server.should_exit = True
+        await cancelled.wait()
+        answer = await reader.read()
+        writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 500 ")
+
+
+@on_uvloop
+async def test_a_connection_becomes_a_socket_after_an_answer() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await says(*WHOLE)(scope, receive, send)
+        else:
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.send", "text": scope["path"]})
+            await send({"type": "websocket.close"})
+
+    async with listening(app) as server:
+        reader, writer = await server.connect()
+        writer.write(get())
+        await reader.readuntil(b"all of it")
+        writer.write(
+            get(
+                "/socket",
+                "connection: upgrade",
+                "upgrade: websocket",
+                "sec-websocket-version: 13",
+                "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+            )
+        )
+        head = await reader.readuntil(b"\r\n\r\n")
+        frame = await reader.readexactly(9)
+        writer.close()
+        await server.until_all_have_left()
+
+    assert head.startswith(b"HTTP/1.1 101 ")
+    assert b"\x81\x07/socket" == frame
+
+
+@asynccontextmanager
+async def serving(app: ASGIApp, **settings: Any) -> AsyncIterator[tuple[uvicorn.Server, Any]]:
+    """A whole server and its address."""
+    config = uvicorn.Config(
+        app, http=HttpProtocol, lifespan="off", log_config=None, access_log=False, **settings
+    )
+    server = uvicorn.Server(config)
+    with listening_socket() as listener:
+        ended = asyncio.create_task(server._serve([listener]))
+        try:
+            yield server, listener.getsockname()
+        finally:
+            server.should_exit = server.force_exit = True
+            await ended
