@@ -134,7 +134,7 @@ class _Form:
         self.looks_ahead = False
         parts = self._page_part if source.is_page else self._connection_part
         self._parts = [(field.key, parts(field)) for field in chosen.selected]
-        self.is_single = self._level.is_single and not self._is_counted
+        self.is_single = self._level.is_single
 
     def compile(self, asked: Asked, actor: Actor) -> None:
         """Make the statements."""
@@ -147,8 +147,11 @@ class _Form:
         else:
             place = self._place() if asked.place else None
             rows = listing.beyond(actor, filters, asked.way, place, limit)
-        self._rows = self._level.compiled(rows)
-        self._count = Compiled(listing.count(actor, filters), self._dialect)
+        count = listing.count(actor, filters)
+        # Beside the rows, and not as a statement of its own: that would be a journey more.
+        beside = [count.correlate(None).scalar_subquery()] if self._is_counted else []
+        self._rows = self._level.compiled(rows, *beside)
+        self._count = Compiled(count, self._dialect)
 
     def read(self, asked: Asked, values: Mapping[str, Any]) -> Reading[Any]:
         rows: Rows = yield self._rows.fetch(values)
@@ -156,7 +159,7 @@ class _Form:
         cells = yield from self._level.fill(shown)
         count = 0
         if self._is_counted:
-            count = (yield self._count.fetch(values))[0][0]
+            count = rows[0][-1] if rows else (yield self._count.fetch(values))[0][0]
         found = _Found(asked, cells, len(rows), count)
         return {key: part(found) for key, part in self._parts}
 

@@ -85,15 +85,18 @@ class Level:
         """One of the statement's own columns, in Python's own types."""
         return self._typed(self.noun, self.noun.table, name)
 
-    def compiled(self, statement: Select[Any]) -> Compiled:
-        """A statement of this level's kind, with just the columns that were asked for."""
+    def compiled(self, statement: Select[Any], *beside: ColumnElement[Any]) -> Compiled:
+        """A statement of this level's kind, with just the columns that were asked for.
+
+        What is to be read beside them comes last.
+        """
         if not self._is_own:
-            return Compiled(statement, self.dialect)
+            return Compiled(statement.add_columns(*beside), self.dialect)
         if not self._columns:
             self.column("id")
         columns = [column.label(f"c{place}") for place, column in self._columns.values()]
         assert self._from is not None
-        narrowed = statement.with_only_columns(*columns)
+        narrowed = statement.with_only_columns(*columns, *beside)
         return Compiled(narrowed.select_from(self._from), self.dialect)
 
     def fill(self, rows: Rows) -> Filling:

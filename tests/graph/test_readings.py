@@ -12,7 +12,7 @@ from tests.graph.executors import count_of
     ("query", "expected"),
     [
         ("{ tasks { nodes { id project { name } } pageInfo { hasNextPage } } }", [True]),
-        ("{ tasks { nodes { id tags } totalCount } }", [False]),
+        ("{ tasks { nodes { id tags } totalCount } }", [True]),
         ("{ tasks { nodes { id history { kind } } } }", [False]),
         ("{ tasks { nodes { id } } projects { nodes { id } } }", [False]),
     ],
@@ -31,6 +31,17 @@ async def test_only_a_single_statement_is_read_without_a_transaction(
     await sqlite_server.data(query)
 
     assert expected == seen
+
+
+async def test_a_list_is_counted_also_where_there_is_nothing_of_it(server: Served) -> None:
+    query = "query ($after: String) { users(after: $after) { totalCount edges { cursor } } }"
+    all_of_them = (await server.data(query, "admin"))["users"]
+    planned_before = count_of("plan")
+    beyond = (await server.data(query, "admin", after=all_of_them["edges"][-1]["cursor"]))["users"]
+
+    assert 3 == len(all_of_them["edges"]) == all_of_them["totalCount"]
+    assert {"totalCount": 3, "edges": []} == beyond
+    assert planned_before + 1 == count_of("plan")
 
 
 async def test_an_object_may_be_left_without_any_key(server: Served) -> None:
