@@ -77,6 +77,12 @@ class Listing:
     filters: Mapping[str, Filter]
     orders: Mapping[str, ColumnElement[Any]]
     default_order: str = "created_at"
+    one_visible_to: Callable[[Actor], ColumnElement[bool]] | None = None
+    """What is true of the same rows, but quicker to find out of one alone."""
+
+    def one(self, actor: Actor) -> ColumnElement[bool]:
+        """True of a row that this actor may see, if it is looked for by its id."""
+        return and_(self.kept, (self.one_visible_to or self.visible_to)(actor))
 
     def matching(self, actor: Actor, filters: Mapping[str, Any]) -> ColumnElement[bool]:
         """True of the rows that this actor may see and that every filter lets through."""

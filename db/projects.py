@@ -11,6 +11,7 @@ from sqlalchemy import (
     Select,
     bindparam,
     cast,
+    exists,
     func,
     insert,
     select,
@@ -60,10 +61,20 @@ def visible_to(actor: Actor, project_id: ColumnElement[str] = projects.c.id) -> 
     return as_read(project_id).in_(mine)
 
 
+def one_visible_to(
+    actor: Actor, project_id: ColumnElement[str] = projects.c.id
+) -> ColumnElement[bool]:
+    """The same, by looking up one membership: a list is quicker when all are looked up at first."""
+    if actor.is_admin:
+        return true()
+    return exists().where(members.c.project_id == project_id, members.c.user_id == actor.id)
+
+
 LISTING = Listing(
     table=projects,
     kept=projects.c.deleted_at.is_(None),
     visible_to=visible_to,
+    one_visible_to=one_visible_to,
     filters={
         "status": sifted(projects.c.status),
         "created_by": Filter(lambda value: projects.c.created_by == value),

@@ -54,6 +54,7 @@ LISTING = Listing(
     table=tasks,
     kept=tasks.c.deleted_at.is_(None),
     visible_to=visible_to,
+    one_visible_to=lambda actor: projects.one_visible_to(actor, tasks.c.project_id),
     filters={
         "project_id": Filter(lambda value: tasks.c.project_id == value),
         "status": sifted(tasks.c.status),

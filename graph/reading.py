@@ -11,7 +11,7 @@ from graph.nouns import NOUNS
 async def find(context: Context, noun: str, listing: Listing, id_: str) -> Any | None:
     """The row, or None when there is none that the actor may see."""
     statement = NOUNS[noun].select()
-    visible = listing.matching(context.signed_in, {})
+    visible = listing.one(context.signed_in)
     return await context.database.first(statement.where(listing.table.c.id == id_, visible))
 
 

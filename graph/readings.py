@@ -51,7 +51,7 @@ class GotReading:
         return self._shape.build(cells)[0]
 
     def _compile(self, actor: Actor) -> Compiled:
-        visible = self._listing.matching(_anyone_like(actor), {})
+        visible = self._listing.one(_anyone_like(actor))
         by_id = self._listing.table.c.id == bindparam("id")
         statement = self._level.compiled(self._noun.select().where(by_id, visible))
         self._compiled[actor.role] = statement
