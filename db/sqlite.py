@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from db.bus import Bus
 from db.engine import Connections, Database, Tx, json_text
 from db.errors import DatabaseUnavailable
+from db.sqlite_library import spare_locks
 from db.statements import Reading, Rows
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,10 @@ SEARCHES = " MATCH "
 TICK_STEPS = 10_000
 QUICK_TICKS = 20
 """Of so many steps of SQLite, some milliseconds: what takes more leaves the event loop."""
+
+
+if not spare_locks():
+    log.info("SQLite keeps its locks")
 
 
 class SqliteDatabase(Database):
