@@ -134,7 +134,7 @@ class _Form:
         self.looks_ahead = False
         parts = self._page_part if source.is_page else self._connection_part
         self._parts = [(field.key, parts(field)) for field in chosen.selected]
-        self.is_single = self._level.is_single
+        self.is_single = self._level.is_single and not self._is_counted
 
     def compile(self, asked: Asked, actor: Actor) -> None:
         """Make the statements."""
@@ -148,7 +148,6 @@ class _Form:
             place = self._place() if asked.place else None
             rows = listing.beyond(actor, filters, asked.way, place, limit)
         count = listing.count(actor, filters)
-        # Beside the rows, and not as a statement of its own: that would be a journey more.
         beside = [count.correlate(None).scalar_subquery()] if self._is_counted else []
         self._rows = self._level.compiled(rows, *beside)
         self._count = Compiled(count, self._dialect)
@@ -157,11 +156,16 @@ class _Form:
         rows: Rows = yield self._rows.fetch(values)
         shown = rows if self._is_page else asked.cut(rows)
         cells = yield from self._level.fill(shown)
-        count = 0
-        if self._is_counted:
-            count = rows[0][-1] if rows else (yield self._count.fetch(values))[0][0]
+        count = (yield from self._count_beside(rows, values)) if self._is_counted else 0
         found = _Found(asked, cells, len(rows), count)
         return {key: part(found) for key, part in self._parts}
+
+    def _count_beside(self, rows: Rows, values: Mapping[str, Any]) -> Reading[int]:
+        """How long the list is, which each of its rows says: to ask anew is another journey."""
+        if not rows:
+            rows = yield self._count.fetch(values)
+        count: int = rows[0][-1]
+        return count
 
     def _place(self) -> Place:
         column = self._lists.listing.orders[self._order.by]

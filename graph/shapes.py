@@ -85,18 +85,15 @@ class Level:
         """One of the statement's own columns, in Python's own types."""
         return self._typed(self.noun, self.noun.table, name)
 
-    def compiled(self, statement: Select[Any], *beside: ColumnElement[Any]) -> Compiled:
-        """A statement of this level's kind, with just the columns that were asked for.
-
-        What is to be read beside them comes last.
-        """
+    def compiled(self, statement: Select[Any], *more: ColumnElement[Any]) -> Compiled:
+        """A statement of this level's kind, with just the columns that were asked for, and more."""
         if not self._is_own:
-            return Compiled(statement.add_columns(*beside), self.dialect)
+            return Compiled(statement.add_columns(*more), self.dialect)
         if not self._columns:
             self.column("id")
         columns = [column.label(f"c{place}") for place, column in self._columns.values()]
         assert self._from is not None
-        narrowed = statement.with_only_columns(*columns, *beside)
+        narrowed = statement.with_only_columns(*columns, *more)
         return Compiled(narrowed.select_from(self._from), self.dialect)
 
     def fill(self, rows: Rows) -> Filling:

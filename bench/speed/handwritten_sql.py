@@ -22,7 +22,11 @@ LIST = f"""
     WHERE {VISIBLE} AND (t.created_at, t.id) < ($2, $3)
     ORDER BY t.created_at DESC, t.id DESC LIMIT {PAGE_SIZE}
 """
-ONE = f"SELECT {SCALARS} FROM tasks t WHERE {VISIBLE} AND t.id = $2"
+ONE_VISIBLE = """
+    t.deleted_at IS NULL AND EXISTS (SELECT 1 FROM project_members m
+                                     WHERE m.user_id = $1 AND m.project_id = t.project_id)
+"""
+ONE = f"SELECT {SCALARS} FROM tasks t WHERE {ONE_VISIBLE} AND t.id = $2"
 OF_HISTORY = "e.kind LIKE 'task.%' AND e.kind <> 'task.progressed'"
 AMONG = "IN (SELECT value FROM json_each($1))" if IS_SQLITE else "= ANY ($1)"
 HISTORY = f"""
@@ -45,7 +49,7 @@ DETAILS = f"""
     SELECT t.id, t.title, t.description, t.project_id, t.status, t.priority, t.progress_percentage,
            t.estimated_seconds, t.assigned_to, t.created_by, t.created_at, t.updated_at,
            t.started_at, t.completed_at, t.tags, t.metadata
-    FROM tasks t WHERE {VISIBLE} AND t.id = $2
+    FROM tasks t WHERE {ONE_VISIBLE} AND t.id = $2
 """
 ITS_DEPENDENCIES = """
     SELECT d.id, d.depends_on_task_id, d.dependency_type, t.title, t.status

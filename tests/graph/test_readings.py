@@ -12,7 +12,7 @@ from tests.graph.executors import count_of
     ("query", "expected"),
     [
         ("{ tasks { nodes { id project { name } } pageInfo { hasNextPage } } }", [True]),
-        ("{ tasks { nodes { id tags } totalCount } }", [True]),
+        ("{ tasks { nodes { id tags } totalCount } }", [False]),
         ("{ tasks { nodes { id history { kind } } } }", [False]),
         ("{ tasks { nodes { id } } projects { nodes { id } } }", [False]),
     ],
@@ -31,6 +31,39 @@ async def test_only_a_single_statement_is_read_without_a_transaction(
     await sqlite_server.data(query)
 
     assert expected == seen
+
+
+@pytest.mark.parametrize(("page", "expected"), [(1, 1), (3, 1), (4, 2)])
+async def test_a_page_and_the_count_of_its_list_are_one_statement_unless_it_is_empty(
+    server: Served, monkeypatch: pytest.MonkeyPatch, page: int, expected: int
+) -> None:
+    await server.data("""mutation {
+        a: createProject(input: {name: "a"}) { id }
+        b: createProject(input: {name: "b"}) { id }
+        c: createProject(input: {name: "c"}) { id }
+    }""")
+    database = server.app.services.database
+    read, asked = database.read, 0
+
+    async def noted(reading: Any, *, is_single: bool = False) -> Any:
+        def counting() -> Any:
+            nonlocal asked
+            statements, rows = reading(), None
+            while True:
+                try:
+                    fetch = statements.send(rows)
+                except StopIteration as end:
+                    return end.value
+                asked += 1
+                rows = yield fetch
+
+        return await read(counting, is_single=is_single)
+
+    monkeypatch.setattr(database, "read", noted)
+    query = "query ($page: Int!) { projectPage(page: $page, pageSize: 1) { items { id } total } }"
+    found = (await server.data(query, page=page))["projectPage"]
+
+    assert (expected, 3, page <= 3) == (asked, found["total"], bool(found["items"]))
 
 
 async def test_a_list_is_counted_also_where_there_is_nothing_of_it(server: Served) -> None:
