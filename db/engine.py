@@ -11,7 +11,7 @@ from sqlalchemy import Connection, CursorResult, Dialect, Executable, Row
 
 from db import tracing
 from db.bus import Bus
-from db.statements import Reading, Rows, Statement, Writing
+from db.statements import Fetch, Reading, Rows, Statement, Writing
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -140,10 +140,12 @@ class Database(ABC):
         """What one statement reads."""
 
     @abstractmethod
-    async def read(self, reading: Callable[[], Reading[T]], *, is_single: bool = False) -> T:
-        """What a reading makes of its statements, by the drivers' own rows.
+    async def fetch(self, fetch: Fetch) -> Rows:
+        """What one compiled statement reads, as the driver's own rows."""
 
-        One with a single statement needs no transaction for all that it reads to be of one moment.
+    @abstractmethod
+    async def read(self, reading: Callable[[], Reading[T]]) -> T:
+        """What a reading makes of its statements, by the drivers' own rows.
 
         Raises `DatabaseUnavailable`, and what the reading raises.
         """

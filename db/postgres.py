@@ -96,7 +96,15 @@ class PostgresDatabase(Database):
 
         return await self._insist(once, _is_lost, tries=TRIES_TO_READ)
 
-    async def read(self, reading: Callable[[], Reading[T]], *, is_single: bool = False) -> T:
+    async def fetch(self, fetch: Fetch) -> Rows:
+        async def once() -> Rows:
+            async with self._plain.acquire() as connection:
+                found: Rows = await connection.fetch(fetch.sql, *fetch.parameters)
+                return found
+
+        return await self._insist(once, _is_lost, tries=TRIES_TO_READ)
+
+    async def read(self, reading: Callable[[], Reading[T]]) -> T:
         async def once() -> T:
             async with self._plain.acquire() as connection:
                 return await _carried_out(connection, reading())

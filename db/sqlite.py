@@ -20,7 +20,7 @@ from db.bus import Bus
 from db.engine import Connections, Database, Tx, json_text
 from db.errors import DatabaseUnavailable
 from db.sqlite_library import spare_locks
-from db.statements import Reading, Rows
+from db.statements import Fetch, Reading, Rows
 
 log = logging.getLogger(__name__)
 
@@ -87,31 +87,34 @@ class SqliteDatabase(Database):
         except DBAPIError as error:
             raise _explained(error) from error
 
-    async def read(self, reading: Callable[[], Reading[T]], *, is_single: bool = False) -> T:
+    async def fetch(self, fetch: Fetch) -> Rows:
         """Read within the event loop what is quickly read, as most is; the rest in a thread."""
         self._ticks = 0
         try:
-            if is_single:
-                return _driven(self._quick, reading(), is_quick=True)
-            return _carried_out(self._quick, reading(), is_quick=True)
-        except _TakesLong:
-            pass
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
-                raise _explained(error) from error
-        return await asyncio.get_running_loop().run_in_executor(
-            self._readers, self._read_at_leisure, reading
-        )
+            return _quickly(self._quick, fetch)
+        except (_TakesLong, sqlite3.OperationalError) as error:
+            _check_takes_long(error)
+        return await self._at_leisure(_rows_of, fetch)
+
+    async def read(self, reading: Callable[[], Reading[T]]) -> T:
+        """The same for several statements, over one snapshot of the database."""
+        self._ticks = 0
+        try:
+            return _carried_out(self._quick, reading(), _quickly)
+        except (_TakesLong, sqlite3.OperationalError) as error:
+            _check_takes_long(error)
+        return await self._at_leisure(lambda driver: _carried_out(driver, reading(), _rows_of))
 
     def _tick(self) -> bool:
         self._ticks += 1
         return self._ticks > QUICK_TICKS
 
-    def _read_at_leisure(self, reading: Callable[[], Reading[T]]) -> T:
-        with self._reading.connect() as connection:
-            raw = connection.connection.driver_connection
-            assert isinstance(raw, sqlite3.Connection)
-            return _carried_out(raw, reading())
+    async def _at_leisure(self, read: Callable[..., T], *args: Any) -> T:
+        def within_a_thread() -> T:
+            with self._reading.connect() as connection:
+                return read(connection.connection.driver_connection, *args)
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, within_a_thread)
 
     async def _commit(self, unit: Callable[[Tx], T]) -> tuple[T, Iterable[str]]:
         loop = asyncio.get_running_loop()
@@ -245,28 +248,42 @@ class _TakesLong(Exception):
     """A statement is a search, whose steps SQLite does not count: no search is quick."""
 
 
+def _check_takes_long(error: Exception) -> None:
+    """Raises what is wrong with a statement that did not merely take long."""
+    if (
+        isinstance(error, sqlite3.OperationalError)
+        and error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT
+    ):
+        raise _explained(error) from error
+
+
 def _carried_out(
-    connection: sqlite3.Connection, reading: Reading[T], *, is_quick: bool = False
+    connection: sqlite3.Connection,
+    reading: Reading[T],
+    ask: Callable[[sqlite3.Connection, Fetch], Rows],
 ) -> T:
     """Drive a reading over one snapshot of the database."""
     connection.execute("BEGIN")
     try:
-        return _driven(connection, reading, is_quick=is_quick)
+        fetch = next(reading)
+        while True:
+            fetch = reading.send(ask(connection, fetch))
+    except StopIteration as end:
+        result: T = end.value
+        return result
     finally:
         connection.execute("ROLLBACK")
 
 
-def _driven(connection: sqlite3.Connection, reading: Reading[T], *, is_quick: bool) -> T:
-    """Carry out each statement of a reading. A quick one raises `_TakesLong`."""
-    try:
-        fetch = next(reading)
-        while True:
-            if is_quick and SEARCHES in fetch.sql:
-                raise _TakesLong
-            fetch = reading.send(connection.execute(fetch.sql, fetch.parameters).fetchall())
-    except StopIteration as end:
-        result: T = end.value
-        return result
+def _quickly(connection: sqlite3.Connection, fetch: Fetch) -> Rows:
+    """A statement's rows. Raises `_TakesLong`, or is interrupted, when that would take long."""
+    if SEARCHES in fetch.sql:
+        raise _TakesLong
+    return connection.execute(fetch.sql, fetch.parameters).fetchall()
+
+
+def _rows_of(connection: sqlite3.Connection, fetch: Fetch) -> Rows:
+    return connection.execute(fetch.sql, fetch.parameters).fetchall()
 
 
 def _connect(path: Path, *, writes: bool) -> sqlite3.Connection:

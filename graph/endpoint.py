@@ -162,8 +162,8 @@ async def _asked(request: Request) -> _Asked:
 
 
 async def _json_body(request: Request) -> Any:
-    content_type = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if content_type != JSON:
+    content_type = request.headers.get(b"content-type", b"")
+    if content_type != JSON and content_type.partition(b";")[0].strip().lower() != JSON:
         raise _Unreadable(415, "The body must be application/json")
     try:
         body = await request.body()

@@ -30,7 +30,7 @@ from graph.arguments import Arguments, Convert
 from graph.given import Misgiven, Variables
 from graph.leaves import Leaves
 from graph.nouns import SOURCE
-from graph.readings import GotReading, ListedReading
+from graph.readings import Begun, GotReading, ListedReading
 from graph.roots import Changed, Got, Listed
 from graph.selections import NotPlannable, Selected, Selections
 
@@ -101,10 +101,13 @@ class Plan:
     ) -> Mapping[str, Any]:
         if len(roots) == 1:
             (root,) = roots
-            reading = root.begin(variables, context.actor)
-            found = await context.database.read(reading, is_single=root.reading.is_single)
+            begun = root.begin(variables, context.actor)
+            if root.reading.is_single:
+                found = begun.show(await context.database.fetch(begun.fetch))
+            else:
+                found = await context.database.read(begun.read)
             return {root.key: found}
-        readings = [(root.key, root.begin(variables, context.actor)) for root in roots]
+        readings = [(root.key, root.begin(variables, context.actor).read) for root in roots]
         together: Mapping[str, Any] = await context.database.read(lambda: _together(readings))
         return together
 
@@ -119,8 +122,8 @@ class Plan:
             root.check(context.actor)
             info = SimpleNamespace(context=context)
             id_ = await root.source.function(None, info, **arguments)
-            reading = root.reading.begin({"id": id_}, context.actor)
-            shown = await context.database.read(reading)
+            begun = root.reading.begin({"id": id_}, context.actor)
+            shown = await context.database.read(begun.read)
         except Exception as error:  # noqa: BLE001 - as any resolver's, it becomes part of the answer
             located = GraphQLError(str(error), root.node, path=[root.key], original_error=error)
             return None, [located]
@@ -191,7 +194,7 @@ class _Root:
         self._permissions = [asked.permission for asked in definition.permission_classes]
         self.arguments = Arguments(field, node, convert)
 
-    def begin(self, variables: Mapping[str, Any], actor: Actor) -> Callable[[], Any]:
+    def begin(self, variables: Mapping[str, Any], actor: Actor) -> Begun:
         """What reads this field, for an actor who may ask for it."""
         self.check(actor)
         return self.reading.begin(self.arguments.of(variables), actor)

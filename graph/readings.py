@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Dialect, Integer, bindparam
 
@@ -22,7 +22,13 @@ from graph.shapes import Cells, Level, Objects
 
 MOST_FORMS = 64
 
-Begin = Callable[[], Reading[Any]]
+
+class Begun(NamedTuple):
+    """What is to be read: by one statement and what it shows, or by a reading of several."""
+
+    read: Callable[[], Reading[Any]]
+    fetch: Fetch
+    show: Callable[[Rows], Any]
 
 
 class GotReading:
@@ -38,16 +44,21 @@ class GotReading:
         self.is_single = self._level.is_single
         self._compiled: dict[Role, Compiled] = {}
 
-    def begin(self, arguments: Mapping[str, Any], actor: Actor) -> Begin:
+    def begin(self, arguments: Mapping[str, Any], actor: Actor) -> Begun:
         compiled = self._compiled.get(actor.role) or self._compile(actor)
         fetch = compiled.fetch({"id": arguments["id"], "viewer_id": actor.id})
-        return lambda: self._read(fetch)
+        return Begun(lambda: self._read(fetch), fetch, self._show)
 
     def _read(self, fetch: Fetch) -> Reading[Any]:
         rows = yield fetch
-        if not rows:
+        return self._shown((yield from self._level.fill(rows)))
+
+    def _show(self, rows: Rows) -> Any:
+        return self._shown(self._level.cells(rows))
+
+    def _shown(self, cells: Cells) -> Any:
+        if not cells.height:
             raise LookupError
-        cells = yield from self._level.fill(rows)
         return self._shape.build(cells)[0]
 
     def _compile(self, actor: Actor) -> Compiled:
@@ -71,7 +82,7 @@ class ListedReading:
         usual = _Form(source, chosen, Order(source.lists.listing.default_order), dialect, leaves)
         self.is_single = usual.is_single
 
-    def begin(self, arguments: Mapping[str, Any], actor: Actor) -> Begin:
+    def begin(self, arguments: Mapping[str, Any], actor: Actor) -> Begun:
         lists, is_page = self._source.lists, self._source.is_page
         asked = lists.asked_page(arguments) if is_page else lists.asked_slice(arguments)
         form = self._form(asked, actor)
@@ -81,7 +92,7 @@ class ListedReading:
         values["offset"] = asked.offset
         if asked.place:
             values["place_value"], values["place_id"] = asked.place.value, asked.place.id
-        return lambda: form.read(asked, values)
+        return form.begin(asked, values)
 
     def _form(self, asked: Asked, actor: Actor) -> "_Form":
         key = (
@@ -152,13 +163,27 @@ class _Form:
         self._rows = self._level.compiled(rows, *beside)
         self._count = Compiled(count, self._dialect)
 
-    def read(self, asked: Asked, values: Mapping[str, Any]) -> Reading[Any]:
-        rows: Rows = yield self._rows.fetch(values)
-        shown = rows if self._is_page else asked.cut(rows)
-        cells = yield from self._level.fill(shown)
+    def begin(self, asked: Asked, values: Mapping[str, Any]) -> Begun:
+        fetch = self._rows.fetch(values)
+        return Begun(
+            lambda: self._read(fetch, asked, values), fetch, lambda rows: self._show(rows, asked)
+        )
+
+    def _read(self, fetch: Fetch, asked: Asked, values: Mapping[str, Any]) -> Reading[Any]:
+        rows: Rows = yield fetch
+        cells = yield from self._level.fill(self._cut(rows, asked))
         count = (yield from self._count_beside(rows, values)) if self._is_counted else 0
-        found = _Found(asked, cells, len(rows), count)
+        return self._shown(_Found(asked, cells, len(rows), count))
+
+    def _show(self, rows: Rows, asked: Asked) -> Any:
+        cells = self._level.cells(self._cut(rows, asked))
+        return self._shown(_Found(asked, cells, len(rows), 0))
+
+    def _shown(self, found: _Found) -> Any:
         return {key: part(found) for key, part in self._parts}
+
+    def _cut(self, rows: Rows, asked: Asked) -> Rows:
+        return rows if self._is_page else asked.cut(rows)
 
     def _count_beside(self, rows: Rows, values: Mapping[str, Any]) -> Reading[int]:
         """How long the list is, which each of its rows says: to ask anew is another journey."""

@@ -105,6 +105,10 @@ class Level:
             related.append(found)
         return self._cells(columns, related)
 
+    def cells(self, rows: Rows) -> Cells:
+        """The cells of some rows, if nothing belongs to them."""
+        return self._cells(list(zip(*rows, strict=True)), ())
+
     def made_up(self, shape: "Shape", values: Mapping[str, Any]) -> Any:
         """The object of a row that was not found, from Python's values by the fields' names."""
         columns = [

@@ -11,23 +11,29 @@ from tests.graph.executors import count_of
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ("{ tasks { nodes { id project { name } } pageInfo { hasNextPage } } }", [True]),
-        ("{ tasks { nodes { id tags } totalCount } }", [False]),
-        ("{ tasks { nodes { id history { kind } } } }", [False]),
-        ("{ tasks { nodes { id } } projects { nodes { id } } }", [False]),
+        ("{ tasks { nodes { id project { name } } pageInfo { hasNextPage } } }", ["fetch"]),
+        ("{ tasks { nodes { id tags } totalCount } }", ["read"]),
+        ("{ tasks { nodes { id history { kind } } } }", ["read"]),
+        ("{ tasks { nodes { id } } projects { nodes { id } } }", ["read"]),
     ],
 )
 async def test_only_a_single_statement_is_read_without_a_transaction(
-    sqlite_server: Served, monkeypatch: pytest.MonkeyPatch, query: str, expected: list[bool]
+    sqlite_server: Served, monkeypatch: pytest.MonkeyPatch, query: str, expected: list[str]
 ) -> None:
     database = sqlite_server.app.services.database
-    read, seen = database.read, []
+    seen = []
 
-    async def noted(reading: Any, *, is_single: bool = False) -> Any:
-        seen.append(is_single)
-        return await read(reading, is_single=is_single)
+    def noting(name: str) -> Any:
+        method = getattr(database, name)
 
-    monkeypatch.setattr(database, "read", noted)
+        def noted(asked: Any) -> Any:
+            seen.append(name)
+            return method(asked)
+
+        return noted
+
+    for name in ("fetch", "read"):
+        monkeypatch.setattr(database, name, noting(name))
     await sqlite_server.data(query)
 
     assert expected == seen
@@ -45,7 +51,7 @@ async def test_a_page_and_the_count_of_its_list_are_one_statement_unless_it_is_e
     database = server.app.services.database
     read, asked = database.read, 0
 
-    async def noted(reading: Any, *, is_single: bool = False) -> Any:
+    async def noted(reading: Any) -> Any:
         def counting() -> Any:
             nonlocal asked
             statements, rows = reading(), None
@@ -57,7 +63,7 @@ async def test_a_page_and_the_count_of_its_list_are_one_statement_unless_it_is_e
                 asked += 1
                 rows = yield fetch
 
-        return await read(counting, is_single=is_single)
+        return await read(counting)
 
     monkeypatch.setattr(database, "read", noted)
     query = "query ($page: Int!) { projectPage(page: $page, pageSize: 1) { items { id } total } }"
