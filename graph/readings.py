@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from sqlalchemy import Dialect, Integer, bindparam
+from sqlalchemy import Dialect, Integer, bindparam, literal_column
 
 from db.actors import Actor
 from db.listing import Order, Place
@@ -20,7 +20,7 @@ from graph.roots import Changed, Got, Listed
 from graph.selections import NotPlannable, Selected
 from graph.shapes import Cells, Level, Objects
 
-MOST_FORMS = 64
+MOST_FORMS = 128
 
 
 class Begun(NamedTuple):
@@ -88,7 +88,6 @@ class ListedReading:
         form = self._form(asked, actor)
         values: dict[str, Any] = {f"filter_{name}": value for name, value in asked.filters.items()}
         values["viewer_id"] = actor.id
-        values["limit"] = asked.limit if form.looks_ahead else asked.size
         values["offset"] = asked.offset
         if asked.place:
             values["place_value"], values["place_id"] = asked.place.value, asked.place.id
@@ -100,6 +99,7 @@ class ListedReading:
             asked.order,
             asked.is_backwards,
             asked.place is not None,
+            asked.size,
             actor.role,
         )
         if key not in self._forms:
@@ -130,7 +130,7 @@ class _Found:
 
 
 class _Form:
-    """One selection of a list, sorted in one way, with one set of filters."""
+    """One selection of a list, sorted in one way, with one set of filters, of one length."""
 
     def __init__(
         self, source: Listed, chosen: Selected, order: Order, dialect: Dialect, leaves: Leaves
@@ -142,7 +142,7 @@ class _Form:
         self._dialect = dialect
         self._level = Level(self._noun, self._noun.select(), dialect, leaves)
         self._is_counted = False
-        self.looks_ahead = False
+        self._looks_ahead = False
         parts = self._page_part if source.is_page else self._connection_part
         self._parts = [(field.key, parts(field)) for field in chosen.selected]
         self.is_single = self._level.is_single and not self._is_counted
@@ -151,7 +151,8 @@ class _Form:
         """Make the statements."""
         listing = self._lists.listing
         filters: dict[str, Any] = {name: bindparam(f"filter_{name}") for name in asked.filters}
-        limit = bindparam("limit", type_=Integer)
+        # Not a parameter: PostgreSQL would think of a tenth of all rows, and plan each time anew.
+        limit = literal_column(str(asked.limit if self._looks_ahead else asked.size), Integer)
         if self._is_page:
             offset = bindparam("offset", type_=Integer)
             rows = listing.page(actor, filters, self._order, limit=limit, offset=offset)
@@ -245,10 +246,10 @@ class _Form:
     def _info_part(self, field: Selected) -> Shown:
         match field.name:
             case "has_next_page":
-                self.looks_ahead = True
+                self._looks_ahead = True
                 return lambda found: found.asked.has_next(found.read)
             case "has_previous_page":
-                self.looks_ahead = True
+                self._looks_ahead = True
                 return lambda found: found.asked.has_previous(found.read)
             case "start_cursor":
                 cursors = self._cursors()

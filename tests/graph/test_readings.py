@@ -1,9 +1,11 @@
 """What is read in one statement, and what takes several of one moment."""
 
+import re
 from typing import Any
 
 import pytest
 
+from db.statements import Fetch
 from tests.fixtures.server import Served
 from tests.graph.executors import count_of
 
@@ -70,6 +72,26 @@ async def test_a_page_and_the_count_of_its_list_are_one_statement_unless_it_is_e
     found = (await server.data(query, page=page))["projectPage"]
 
     assert (expected, 3, page <= 3) == (asked, found["total"], bool(found["items"]))
+
+
+async def test_how_many_are_read_is_no_parameter_that_postgres_would_plan_anew_for(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = server.app.services.database
+    fetch, asked = database.fetch, []
+
+    def noted(statement: Fetch) -> Any:
+        asked.append(statement.sql)
+        return fetch(statement)
+
+    monkeypatch.setattr(database, "fetch", noted)
+    query = "query ($first: Int) { users(first: $first) { nodes { id } } }"
+    found = [await server.data(query, "admin", first=first) for first in (1, 2, 1)]
+
+    assert [1, 2, 1] == [len(each["users"]["nodes"]) for each in found]
+    assert ["LIMIT 1", "LIMIT 2", "LIMIT 1"] == [
+        match.group() for sql in asked if (match := re.search(r"LIMIT \d+", sql))
+    ]
 
 
 async def test_a_list_is_counted_also_where_there_is_nothing_of_it(server: Served) -> None:
