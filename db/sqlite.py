@@ -29,6 +29,10 @@ T = TypeVar("T")
 MOST_UNITS_PER_COMMIT = 256
 READING_THREADS = 4
 SEARCHES = " MATCH "
+MAPPED_BYTES = 1 << 30
+"""Of the file, from its beginning on: to ask the system for each page takes as long as to use it,
+and whenever something was written SQLite forgets the pages that it had.
+"""
 TICK_STEPS = 10_000
 QUICK_TICKS = 20
 """Of so many steps of SQLite, some milliseconds: what takes more leaves the event loop."""
@@ -294,6 +298,7 @@ def _connect(path: Path, *, writes: bool) -> sqlite3.Connection:
         connection.execute("PRAGMA foreign_keys = ON")
     else:
         connection.execute("PRAGMA query_only = ON")
+        connection.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
     return connection
 
 
