@@ -36,7 +36,8 @@ class Entrance:
                 scope[REFUSAL] = SystemOverloaded(limit=self._most)
             await self._app(scope, receive, visit.send)
         finally:
-            visit.leave()
+            if visit.is_in_flight:
+                visit.leave()
 
     async def _limit(self, scope: Scope, visit: "_Visit") -> None:
         actor, address = await self._actor(scope), address_of(scope)
@@ -60,25 +61,25 @@ class Entrance:
 class _Visit:
     """One request, in flight until its answer begins: a stream may go on for hours."""
 
+    __slots__ = ("_began", "_send", "_vitals", "headers", "is_in_flight")
+
     def __init__(self, send: Send, vitals: Vitals) -> None:
         self.headers: Headers = ()
+        self.is_in_flight = True
         self._send = send
         self._vitals = vitals
         self._began = time.perf_counter()
-        self._in_flight = True
         vitals.in_flight += 1
 
     def send(self, message: Message) -> Awaitable[None]:
-        if message["type"] == "http.response.start":
-            self._vitals.answered(
-                time.perf_counter() - self._began, failed=message["status"] >= SERVER_ERROR
-            )
+        if self.is_in_flight and message["type"] == "http.response.start":
+            took, failed = time.perf_counter() - self._began, message["status"] >= SERVER_ERROR
+            self._vitals.answered(took, failed=failed)
             self.leave()
             if self.headers:
                 message = {**message, "headers": [*message["headers"], *self.headers]}
         return self._send(message)
 
     def leave(self) -> None:
-        if self._in_flight:
-            self._in_flight = False
-            self._vitals.in_flight -= 1
+        self.is_in_flight = False
+        self._vitals.in_flight -= 1
