@@ -60,6 +60,7 @@ class SqliteDatabase(Database):
         # The first connection makes the file and turns WAL on, before anyone reads.
         await asyncio.to_thread(lambda: self._writing.connect().close())
         self._quick = _connect(self._path, writes=False)
+        self._quick.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
         # SQLite counts the steps of a statement from one reading to the next: we count from zero.
         self._quick.set_progress_handler(self._tick, TICK_STEPS)
         self._writer.start()
@@ -298,7 +299,6 @@ def _connect(path: Path, *, writes: bool) -> sqlite3.Connection:
         connection.execute("PRAGMA foreign_keys = ON")
     else:
         connection.execute("PRAGMA query_only = ON")
-        connection.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
     return connection
 
 

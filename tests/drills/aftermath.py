@@ -13,11 +13,14 @@ from tests.db import queues
 PATIENCE_SECONDS = 30
 NOTHING: dict[str, list[str]] = {"without a final state": [], "held slots": [], "processes": []}
 
+_IS_WAITED_FOR = or_(
+    exists().where(waiting.c.run_id == runs.c.id),
+    exists().where(tasks.c.active_run_id == runs.c.id),
+)
 _IS_HELD = or_(
     runs.c.status == "running",
     exists().where(leases.c.run_id == runs.c.id),
-    exists().where(waiting.c.run_id == runs.c.id),
-    exists().where(tasks.c.active_run_id == runs.c.id),
+    runs.c.finished_at.is_not(None) & _IS_WAITED_FOR,
 )
 _EVERY_RUN = select(
     runs.c.id, runs.c.finished_at.is_(None).label("is_open"), _IS_HELD.label("is_held")
