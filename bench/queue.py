@@ -191,8 +191,8 @@ dependencies, leases and fences; a task's status and its history are written whe
 begins and ends, and the beginning is committed before a process may run. Only the process itself is
 left out. The others keep a queue and nothing beside it; each uses its own driver, as many jobs a
 batch as is its default, and its handler does nothing. pgqueuer is faster still with larger batches:
-with 100 in place of 10, some 1.8 times. Its start weighs less the
-more jobs there are: of 5,000 (`--jobs 5000`) it drains about as many a second as ours.
+with 100 in place of 10, some 1.8 times. Its start weighs less the more jobs there are: of 5,000
+(`--jobs 5000`) it drains about as many a second as ours.
 
 A record kept: what ours always does, their handlers do as well, as one who offers tasks with a
 history has to. Each sets the task's status and writes a line of its history, when it begins and

@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import (
@@ -21,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
+from db import sqlite
 from db.bus import Bus
 from db.engine import Database, Moment, Tx
 from db.errors import DatabaseUnavailable
@@ -330,10 +332,10 @@ async def test_a_read_goes_on_by_a_new_connection_when_its_own_was_ended(
     postgres_url: str,
 ) -> None:
     async with opened(postgres_url, 2) as (database, other):
-        await _read_both_ways(database)
+        await _read_in_each_way(database)
         await other.rows(_END_OTHERS)
 
-        assert [["high", "low", "normal"]] * 2 == await _read_both_ways(database)
+        assert [["high", "low", "normal"]] * 3 == await _read_in_each_way(database)
 
 
 async def test_without_a_free_connection_the_database_is_unavailable(postgres_url: str) -> None:
@@ -348,11 +350,43 @@ async def test_without_a_free_connection_the_database_is_unavailable(postgres_ur
     await database.close()
 
 
-async def _read_both_ways(database: Database) -> list[list[str]]:
-    def reading() -> Reading[list[str]]:
-        return [name for (name,) in (yield Statement(_NAMES).fetch(database.dialect, {}))]
+@pytest.mark.parametrize(("most_ticks", "expected"), [(0, 2), (1_000_000, 0)])
+async def test_what_takes_long_is_read_in_a_thread(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, most_ticks: int, expected: int
+) -> None:
+    monkeypatch.setattr(sqlite, "TICK_STEPS", 1)
+    monkeypatch.setattr(sqlite, "QUICK_TICKS", most_ticks)
+    threads: list[int] = []
+    monkeypatch.setattr(sqlite, "_rows_of", noting(threads, sqlite._rows_of))
+    async with opened(sqlite_url, 1) as (database,):
+        found = await _read_in_each_way(database)
 
-    return [[row.name for row in await database.rows(_NAMES)], await database.read(reading)]
+    assert [["high", "low", "normal"]] * 3 == found
+    assert expected == len(threads)
+    assert threading.get_ident() not in threads
+
+
+def noting(threads: list[int], read: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, which notes in which thread it is called."""
+
+    def noted(*args: Any) -> Any:
+        threads.append(threading.get_ident())
+        return read(*args)
+
+    return noted
+
+
+async def _read_in_each_way(database: Database) -> list[list[str]]:
+    fetch = Statement(_NAMES).fetch(database.dialect, {})
+
+    def reading() -> Reading[list[str]]:
+        return [name for (name,) in (yield fetch)]
+
+    return [
+        [row.name for row in await database.rows(_NAMES)],
+        [name for (name,) in await database.fetch(fetch)],
+        await database.read(reading),
+    ]
 
 
 _NAMES = select(lanes.c.name).order_by(lanes.c.name)
