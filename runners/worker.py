@@ -139,6 +139,7 @@ class Worker:
 
     async def _turn(self, entries: Sequence[Entry], room: int) -> Sequence[Row[Any]]:
         reports = [entry.report for entry in entries]
+        began = asyncio.get_running_loop().time()
         self._free -= room  # It is promised to this turn: others may be taken meanwhile.
         try:
             turn = await self._database.enact(claims.turn, self.id, reports, room)
@@ -149,6 +150,8 @@ class Worker:
         self._free += room - len(turn.claimed)
         for entry in entries:
             entry.answer(entry.report.run_id in turn.accepted)
+        if turn.claimed and not self._fuse:  # It has burnt, and no beat was answered since.
+            self._put_off_fuse(began + SELF_FENCE_SECONDS)
         for run in turn.claimed:
             WAIT_SECONDS.of(run.lane).add((run.claimed_at - run.due_at).total_seconds())
             carrying = asyncio.create_task(self._carry(run), name=f"run {run.id}")
@@ -221,8 +224,7 @@ class Worker:
     def _latest_answer(self, began: float) -> float:
         """When to give a beat up: one that the fuse overtakes would renew what we have let go."""
         latest = began + claims.BEAT_SECONDS
-        burns_at = self._fuse.when() if self._fuse else latest
-        return min(latest, burns_at) if burns_at > began else latest
+        return min(latest, self._fuse.when()) if self._fuse else latest
 
     def _put_off_fuse(self, until: float) -> None:
         if self._fuse:
@@ -230,6 +232,7 @@ class Worker:
         self._fuse = asyncio.get_running_loop().call_at(until, self._let_go)
 
     def _let_go(self) -> None:
+        self._fuse = None
         log.warning("the leases were not renewed: what runs here is stopped")
         for execution in self._executions.values():
             execution.stop(Stop.LOST)

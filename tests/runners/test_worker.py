@@ -149,18 +149,41 @@ async def test_a_worker_that_claims_no_more_ends_what_it_has(
 async def test_a_worker_that_cannot_renew_its_leases_stops_what_runs(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_module, "SELF_FENCE_SECONDS", 0.5)
+    beats = iter((claims.beat,))
+
+    def answered_once_more(tx: Tx, *held: Any) -> Any:
+        return next(beats, unavailable)(tx, *held)
+
     async with working(database_url, tmp_path) as (database, worker):
         run_id = await executed(database, "exec sleep 600", {})
         run = await until(database, run_id, has_started)
         identity = Identity(run.boot_id, run.pid, run.pid_started)
-        monkeypatch.setattr(claims, "beat", unavailable)
+        monkeypatch.setattr(worker_module, "SELF_FENCE_SECONDS", 0.5)
+        monkeypatch.setattr(claims, "beat", answered_once_more)
+        database.bus.hint([f"worker:{worker.id}"])
         async with asyncio.timeout(PATIENCE_SECONDS):
             await asyncio.wait(worker._carrying)
         run = await until(database, run_id, lambda _: True)
 
     assert not is_alive(identity)
     assert (RunStatus.RUNNING, None) == (run.status, run.finished_at)
+
+
+async def test_a_worker_that_claims_and_never_renews_stops_what_it_has_claimed(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = asyncio.Event()
+    monkeypatch.setattr(worker_module, "LEASES_LOST", SimpleNamespace(inc=lost.set))
+    monkeypatch.setattr(claims, "beat", unavailable)
+    async with working(database_url, tmp_path) as (database, worker):
+        worker._put_off_fuse(0)
+        monkeypatch.setattr(worker_module, "SELF_FENCE_SECONDS", 0.5)
+        run_id = await executed(database, "exec sleep 600", {})
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await lost.wait()
+        run = await until(database, run_id, lambda _: True)
+
+    assert (worker.id, None) == (run.worker_id, run.finished_at)
 
 
 async def test_a_worker_does_not_renew_the_lease_of_what_it_has_let_go(
