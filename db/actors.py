@@ -30,5 +30,5 @@ class Actor:
 
     def must(self, permission: Permission) -> None:
         """Raises `InsufficientPermissions` when this user may not."""
-        if not self.may(permission):
+        if permission not in PERMISSIONS[self.role]:
             raise InsufficientPermissions(required=permission, role=self.role)

@@ -42,13 +42,13 @@ class Timings(Collector):
         self._described = name, documentation
         self._labels = labels
         self._bounds = (*bounds, inf)
-        self._counted: dict[tuple[str, ...], _Counted] = {}
+        self._counted: dict[tuple[str, ...], Timed] = {}
         REGISTRY.register(self)
 
-    def of(self, *values: str) -> "_Counted":
+    def of(self, *values: str) -> "Timed":
         """Those with these labels, of which is told from now on."""
         if values not in self._counted:
-            self._counted[values] = _Counted(self._bounds)
+            self._counted[values] = Timed(self._bounds)
         return self._counted[values]
 
     def collect(self) -> Iterable[Metric]:
@@ -58,7 +58,9 @@ class Timings(Collector):
         return [family]
 
 
-class _Counted:
+class Timed:
+    """How long things with the same labels took."""
+
     def __init__(self, bounds: Sequence[float]) -> None:
         self.total = 0.0
         self._noted: list[float] = []
@@ -69,6 +71,10 @@ class _Counted:
         self._noted.append(seconds)
         if len(self._noted) > MOST_NOTED:
             self._count()
+
+    def extend(self, seconds: Iterable[float]) -> None:
+        self._noted.extend(seconds)
+        self._count()
 
     def buckets(self) -> list[tuple[str, float]]:
         """How many took at most so long, for each bound."""

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import jwt
 from anyio import CapacityLimiter, to_thread
@@ -27,8 +27,7 @@ MOST_REMEMBERED = 10_000
 NOBODY = (0.0, None)
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(NamedTuple):
     """Who a token stands for, and until when."""
 
     actor: Actor

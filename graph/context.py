@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+import msgspec
 import strawberry
 
 from db.actors import Actor
@@ -30,27 +31,17 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Context:
+class Context(msgspec.Struct, dict=True, eq=False):
     """One request, one socket's operation or one event of a subscription."""
 
-    def __init__(
-        self,
-        services: "Resources",
-        actor: Actor | None,
-        request_id: str,
-        token: str | None = None,
-        expires_at: datetime | None = None,
-        refusal: Problem | None = None,
-        address: str = "",
-    ) -> None:
-        self.services = services
-        self.actor = actor
-        self.request_id = request_id
-        self.token = token
-        self.expires_at = expires_at
-        self.refusal = refusal
-        self.address = address
-        self._loaders: Loaders | None = None
+    services: "Resources"
+    actor: Actor | None
+    request_id: str
+    token: str | None = None
+    expires_at: datetime | None = None
+    refusal: Problem | None = None
+    address: str = ""
+    _loaders: Loaders | None = None
 
     @cached_property
     def listening(self) -> asyncio.Event:
@@ -79,15 +70,7 @@ class Context:
 
     def fresh(self) -> "Context":
         """The same caller, with nothing loaded."""
-        return Context(
-            self.services,
-            self.actor,
-            self.request_id,
-            self.token,
-            self.expires_at,
-            self.refusal,
-            self.address,
-        )
+        return msgspec.structs.replace(self, _loaders=None)
 
     async def demand(self) -> None:
         """Count what is asked for on a socket. Raises `RateLimitExceeded`."""
@@ -143,9 +126,8 @@ class Resources:
         """
         if token is None:
             return Context(self, None, request_id, address=address)
-        identity = self.gate.recall(token) or await self.gate.identify(token)
-        expiry = identity.expires_at
-        return Context(self, identity.actor, request_id, token, expiry, None, address)
+        actor, expires_at = self.gate.recall(token) or await self.gate.identify(token)
+        return Context(self, actor, request_id, token, expires_at, None, address)
 
     async def visitor(self, token: str | None, request_id: str, address: str = "") -> Context:
         """The context of whoever comes: a token that is not good is only refused by fields that

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from db.errors import Problem, TokenInvalid
 from graph.context import Context
 from graph.execution import Answer, Prepared, Refused, accident_shown, problem_shown
-from graph.http import NO_STORE, REFUSAL, BodyTooLarge, ClientLeft, Request, respond
+from graph.http import NO_STORE, REFUSAL, BodyTooLarge, ClientLeft, Headers, Request
 from graph.services import Services
 from graph.streams import Streams
 
@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 JSON = b"application/json"
 GRAPHQL_RESPONSE = b"application/graphql-response+json"
+UTF8 = b"; charset=utf-8"
 EVENT_STREAM = b"text/event-stream"
 KEEP_ALIVE = b":\n\n"
 KEEP_ALIVE_SECONDS = 15.0
@@ -42,28 +43,28 @@ class Endpoint:
         if request.method == "GET" and b"text/html" in accept and REFUSAL not in scope:
             await self._explorer(scope, receive, send)
             return
-        media_type = GRAPHQL_RESPONSE if GRAPHQL_RESPONSE in accept else JSON
-        headers = [(b"x-request-id", request.id.encode()), NO_STORE]
+        in_json = GRAPHQL_RESPONSE not in accept
+        headers: Headers = ()
         try:
             request.check_admitted()
             asked = await _asked(request)
             context = await services.visitor(request.token(), request.id, request.address)
-            prepared = services.graphql.prepare(asked.query, asked.operation_name)
+            prepared = services.graphql.prepare(asked.query, asked.operation_name or None)
             if prepared.type is OperationType.SUBSCRIPTION:
                 await self._stream(prepared, asked, context, request, send)
                 return
             _check_method(request.method, prepared)
-            answer = await services.graphql.execute(prepared, asked.variables, context)
-            status = 200 if answer.data or media_type is JSON else 400
+            answer = await services.graphql.execute(prepared, asked.variables or {}, context)
+            status = 200 if answer.data or in_json else 400
         except ClientLeft:
             return
         except Refused as refused:
             answer = Answer(None, refused.formatted(request.id))
-            status = 200 if media_type is JSON else 400
+            status = 200 if in_json else 400
         except _Unreadable as unreadable:
             answer = Answer(None, [unreadable.shown(request.id)])
             status = unreadable.status
-            headers += unreadable.headers
+            headers = unreadable.headers
         except Problem as problem:
             answer = Answer(None, [problem_shown(problem, request.id)])
             status = STATUS.get(problem.code, 401)
@@ -71,7 +72,8 @@ class Endpoint:
             log.exception("a request failed", request_id=request.id)
             answer = Answer(None, [accident_shown(request.id)])
             status = 500
-        await respond(send, status, answer.body(), media_type + b"; charset=utf-8", headers)
+        media_type = JSON if in_json else GRAPHQL_RESPONSE
+        await request.respond(send, status, media_type + UTF8, headers, answer.body())
 
     async def _stream(
         self, prepared: Prepared, asked: "_Asked", context: Context, request: Request, send: Send
@@ -79,7 +81,7 @@ class Endpoint:
         if EVENT_STREAM not in request.headers.get(b"accept", b""):
             raise _Unreadable(406, f"Subscriptions need Accept: {EVENT_STREAM.decode()}")
         headers = [
-            (b"content-type", EVENT_STREAM + b"; charset=utf-8"),
+            (b"content-type", EVENT_STREAM + UTF8),
             NO_STORE,
             (b"x-accel-buffering", b"no"),
             (b"x-request-id", request.id.encode()),
@@ -93,8 +95,8 @@ class Endpoint:
         self, prepared: Prepared, asked: "_Asked", context: Context, request: Request, send: Send
     ) -> None:
         """Events until the subscription, the client, the server or the token comes to its end."""
-        answers = self._services.graphql.subscribe(prepared, asked.variables, context)
-        left = asyncio.create_task(_left(request), name="client leaves")
+        answers = self._services.graphql.subscribe(prepared, asked.variables or {}, context)
+        left = asyncio.create_task(request.left(), name="client leaves")
         ended = asyncio.create_task(self._streams.ended.wait(), name="server stops")
         expired = asyncio.create_task(_expiry_of(context), name="token expires")
         next_answer = asyncio.create_task(anext(answers, None), name="next event")
@@ -127,20 +129,19 @@ class Endpoint:
             await answers.aclose()
 
 
-class _Asked(msgspec.Struct):
+class _Asked(msgspec.Struct, rename="camel"):
     query: str
-    variables: dict[str, Any]
-    operation_name: str | None
+    variables: dict[str, Any] | None = None
+    operation_name: str | None = None
+    extensions: dict[str, Any] | None = None
 
 
 class _Unreadable(Exception):
     """The request is not one of GraphQL over HTTP."""
 
-    def __init__(
-        self, status: int, message: str, headers: list[tuple[bytes, bytes]] | None = None
-    ) -> None:
+    def __init__(self, status: int, message: str, headers: Headers = ()) -> None:
         self.status = status
-        self.headers = headers or []
+        self.headers = headers
         super().__init__(message)
 
     def shown(self, request_id: str) -> dict[str, Any]:
@@ -151,12 +152,12 @@ class _Unreadable(Exception):
 async def _asked(request: Request) -> _Asked:
     match request.method:
         case "POST":
-            return _of_body(await _json_body(request))
+            return _of_words(await _json_body(request))
         case "GET":
-            words = {name: values[-1] for name, values in request.query().items()}
+            words: dict[str, Any] = {name: last for name, (*_, last) in request.query().items()}
             if "variables" in words:
                 words["variables"] = _decoded(words["variables"].encode(), "variables")
-            return _of_body(words)
+            return _of_words(words)
         case _:
             raise _Unreadable(405, "Use POST or GET", [(b"allow", b"GET, POST")])
 
@@ -179,30 +180,31 @@ def _decoded(text: bytes, what: str) -> Any:
         raise _Unreadable(400, f"The {what} is not JSON: {error}") from None
 
 
-def _of_body(body: Any) -> _Asked:
-    if not isinstance(body, dict):
-        raise _Unreadable(400, "The body must be a JSON object")
-    query, variables = body.get("query"), body.get("variables")
-    operation_name, extensions = body.get("operationName"), body.get("extensions")
-    if not isinstance(query, str) or not query.strip():
+def _of_words(words: Any) -> _Asked:
+    try:
+        asked = msgspec.convert(words, _Asked)
+    except msgspec.ValidationError:
+        raise _Unreadable(400, _mistake(words)) from None
+    if not asked.query or asked.query.isspace():
         raise _Unreadable(400, "query must be a GraphQL document")
-    if not (variables is None or isinstance(variables, dict)):
-        raise _Unreadable(400, "variables must be an object")
-    if not (operation_name is None or isinstance(operation_name, str)):
-        raise _Unreadable(400, "operationName must be text")
-    if not (extensions is None or isinstance(extensions, dict)):
-        raise _Unreadable(400, "extensions must be an object")
-    return _Asked(query, variables or {}, operation_name or None)
+    return asked
+
+
+def _mistake(words: Any) -> str:
+    """What keeps these from being a request."""
+    if not isinstance(words, dict):
+        return "The body must be a JSON object"
+    if not isinstance(words.get("query"), str):
+        return "query must be a GraphQL document"
+    if not isinstance(words.get("operationName"), str | None):
+        return "operationName must be text"
+    name = "extensions" if isinstance(words.get("variables"), dict | None) else "variables"
+    return f"{name} must be an object"
 
 
 def _check_method(method: str, prepared: Prepared) -> None:
     if method == "GET" and prepared.type is not OperationType.QUERY:
         raise _Unreadable(405, "Only queries may be sent by GET", [(b"allow", b"POST")])
-
-
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _expiry_of(context: Context) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable
 
+import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from db.actors import Actor
@@ -28,7 +29,8 @@ class Entrance:
         self._most = services.settings.max_requests_in_flight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        visit = _Visit(send, self._vitals)
+        visit = _Visit(send, self._vitals, time.perf_counter())
+        self._vitals.in_flight += 1
         try:
             if self._is_limited:
                 await self._limit(scope, visit)
@@ -37,7 +39,7 @@ class Entrance:
             await self._app(scope, receive, visit.send)
         finally:
             if visit.is_in_flight:
-                visit.leave()
+                self._vitals.in_flight -= 1
 
     async def _limit(self, scope: Scope, visit: "_Visit") -> None:
         actor, address = await self._actor(scope), address_of(scope)
@@ -58,28 +60,22 @@ class Entrance:
         return None
 
 
-class _Visit:
+class _Visit(msgspec.Struct):
     """One request, in flight until its answer begins: a stream may go on for hours."""
 
-    __slots__ = ("_began", "_send", "_vitals", "headers", "is_in_flight")
-
-    def __init__(self, send: Send, vitals: Vitals) -> None:
-        self.headers: Headers = ()
-        self.is_in_flight = True
-        self._send = send
-        self._vitals = vitals
-        self._began = time.perf_counter()
-        vitals.in_flight += 1
+    _send: Send
+    _vitals: Vitals
+    _began: float
+    headers: Headers = ()
+    is_in_flight: bool = True
 
     def send(self, message: Message) -> Awaitable[None]:
         if self.is_in_flight and message["type"] == "http.response.start":
-            took, failed = time.perf_counter() - self._began, message["status"] >= SERVER_ERROR
-            self._vitals.answered(took, failed=failed)
-            self.leave()
+            self.is_in_flight = False
+            vitals = self._vitals
+            vitals.in_flight -= 1
+            failed = message["status"] >= SERVER_ERROR
+            (vitals.failed if failed else vitals.answered).add(self._began)
             if self.headers:
                 message = {**message, "headers": [*message["headers"], *self.headers]}
         return self._send(message)
-
-    def leave(self) -> None:
-        self.is_in_flight = False
-        self._vitals.in_flight -= 1

@@ -21,6 +21,11 @@ MOST_TOKENS = 1024
 Headers = Iterable[tuple[bytes, bytes]]
 NO_STORE = (b"cache-control", b"no-store")
 
+SENT_WHOLE = "http.request.whole"
+"""What the scope calls the body of a request that has come before anybody asked for it."""
+ANSWERED_WHOLE = "http.response.whole"
+"""An extension of ASGI: the message that starts a response has a `body`, which is all of it."""
+
 REFUSAL = "refusal"
 """Where in the scope the entrance leaves the problem that a request is to be answered with."""
 
@@ -47,7 +52,7 @@ class Request:
         self.scope = scope
         self.method: str = scope["method"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.receive = receive
+        self._receive = receive
         self.id = request_id_of(self.headers)
         _request_id.set(self.id)
 
@@ -57,8 +62,8 @@ class Request:
 
     def check_admitted(self) -> None:
         """Raises the problem for which the entrance turned the request away."""
-        if refusal := self.scope.get(REFUSAL):
-            raise refusal
+        if REFUSAL in self.scope:
+            raise self.scope[REFUSAL]
 
     def token(self) -> str | None:
         """The bearer token, if there is an Authorization header. Raises `TokenInvalid`."""
@@ -79,10 +84,44 @@ class Request:
 
     async def body(self) -> bytes:
         """All of the body. Raises `BodyTooLarge`, `ClientLeft`."""
+        body: bytes | None = self.scope.get(SENT_WHOLE)
+        if body is None:
+            body = await self._received()
+        elif len(body) > LARGEST_BODY:
+            raise BodyTooLarge
+        return body
+
+    async def left(self) -> None:
+        """Return when there is nobody to answer any more."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def respond(
+        self, send: Send, status: int, content_type: bytes, headers: Headers, body: bytes
+    ) -> None:
+        """Send a whole response."""
+        head = {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", content_type),
+                (b"content-length", b"%d" % len(body)),
+                (b"x-request-id", self.id.encode()),
+                NO_STORE,
+                *headers,
+            ],
+        }
+        if ANSWERED_WHOLE in self.scope.get("extensions", ()):
+            await send({**head, "body": body})
+        else:
+            await send(head)
+            await send({"type": "http.response.body", "body": body})
+
+    async def _received(self) -> bytes:
         parts: list[bytes] = []
         size = 0
         while True:
-            message = await self.receive()
+            message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientLeft
             part = message.get("body", b"")
@@ -123,20 +162,3 @@ def bearer_token(authorization: bytes) -> str:
     if scheme.lower() != "bearer" or not token or len(token) > LONGEST_TOKEN:
         raise TokenInvalid(issue="The Authorization header must be: Bearer <token>")
     return token
-
-
-async def respond(
-    send: Send, status: int, body: bytes, content_type: bytes, headers: Headers = ()
-) -> None:
-    """Send a whole response."""
-    start: dict[str, Any] = {
-        "type": "http.response.start",
-        "status": status,
-        "headers": [
-            (b"content-type", content_type),
-            (b"content-length", b"%d" % len(body)),
-            *headers,
-        ],
-    }
-    await send(start)
-    await send({"type": "http.response.body", "body": body})

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import orjson
 from graphql import GraphQLEnumType, GraphQLList, GraphQLNonNull, GraphQLOutputType, is_leaf_type
-from sqlalchemy import JSON, ColumnElement, Dialect
+from sqlalchemy import JSON, ColumnElement, Dialect, func, literal_column
 
 from db.types import UtcDateTime
 from graph.selections import NotPlannable
@@ -17,6 +17,7 @@ Convert = Callable[[Values], Values]
 
 PLAIN = frozenset({"ID", "String", "Int", "BigInt"})
 NO_FRACTION = ".000000Z"
+_Z: ColumnElement[str] = literal_column("'Z'")
 TO_THE_SECOND = orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS
 
 
@@ -45,6 +46,20 @@ class Leaves:
                 return None
             case _:
                 raise NotPlannable(f"a column can't be shown as {type_}")
+
+    def selected(self, type_: GraphQLOutputType, column: ColumnElement[Any]) -> Any:
+        """An expression by which SQLite shows a column as it has to be; None where it does not."""
+        if not self._times_are_text or isinstance(column.type, JSON):
+            return None
+        type_ = _nullable(type_)
+        if isinstance(type_, GraphQLEnumType):
+            is_upper = all(name == str(one.value).upper() for name, one in type_.values.items())
+            return func.upper(column) if is_upper else None
+        if getattr(type_, "name", None) != "DateTime":
+            return None
+        if self._to_the_second:
+            return func.substr(column, literal_column("1"), literal_column("19")).concat(_Z)
+        return func.replace(column, literal_column(f"'{NO_FRACTION}'"), _Z)
 
     def shown(self, type_: GraphQLOutputType) -> Callable[[Any], Any] | None:
         """What makes a computed value into one to encode; None for no change."""

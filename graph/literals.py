@@ -30,6 +30,8 @@ def given(declared: GraphQLArgument | GraphQLInputField, node: ValueNode | None)
     """What an argument or a field of an input gets. Raises GraphQLError where that is wrong."""
     default = coerce_default_value(declared)
     is_required = is_non_null_type(declared.type) and default is Undefined
+    if is_required and isinstance(node, VariableNode):
+        return _required(node.name.value)
     make = _made(node, declared.type) if node else None
     if make and default is Undefined and not is_required:
         return make
@@ -77,6 +79,16 @@ def _variable(name: str, *, is_nullable: bool) -> Make:
         found = variables.get(name, Undefined)
         if found is None and not is_nullable:
             raise GraphQLError(f"${name} must not be null")
+        return found
+
+    return find
+
+
+def _required(name: str) -> Make:
+    def find(variables: Mapping[str, Any]) -> Any:
+        found = variables.get(name)
+        if found is None:
+            raise GraphQLError(f"${name} must have a value")
         return found
 
     return find

@@ -27,6 +27,7 @@ def routes(services: Services) -> list[BaseRoute]:
         if not _may_read(services, request):
             return PlainTextResponse("Unauthorized", 401, {"WWW-Authenticate": "Bearer"})
         SOCKETS.set(services.streams.sockets)
+        services.vitals.requests()  # What was counted in this second is told too.
         lanes = await services.database.rows(queues.depths())
         workers = await services.database.scalar(queues.workers_seen())
         body = generate_latest() + generate_latest(_of_record(lanes, workers))

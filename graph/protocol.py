@@ -19,11 +19,14 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from graph.http import ANSWERED_WHOLE, SENT_WHOLE
+
 MOST_TARGETS = 1024
 LONGEST_KEPT = 256
 MOST_HEADS = 256
 CONTROLS = bytes({*range(32), 127} - {ord("\t")})
 """What no value of a header may contain."""
+EXPECT = b"expect"
 FRAMING = {b"connection", b"transfer-encoding"}
 """Headers by which an answer is more than so many bytes."""
 
@@ -38,13 +41,14 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn names a narrower one
-        self._scope = {
+        self._scope: dict[str, Any] = {
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
             "server": self.server,
             "client": self.client,
             "scheme": self.scheme,
             "root_path": self.root_path,
+            "extensions": {ANSWERED_WHOLE: {}},
         }
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -61,6 +65,9 @@ class HttpProtocol(HttpToolsProtocol):
         self.headers = []
         self.expect_100_continue = False
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
     def on_headers_complete(self) -> None:
         parser = self.parser
         scope: Any = {
@@ -76,7 +83,20 @@ class HttpProtocol(HttpToolsProtocol):
         path, raw_path, scope["query_string"] = _target(self.url)
         scope["path"] = self.root_path + path
         scope["raw_path"] = self.root_path.encode() + raw_path
-        self._answer(self.app if self._has_room() else service_unavailable)
+        if EXPECT in dict(self.headers):
+            self.expect_100_continue = any(map(_is_expectation, self.headers))
+        limit = self.limit_concurrency
+        has_room = limit is None or max(len(self.connections), len(self.tasks)) < limit
+        self._answer(self.app if has_room else service_unavailable)
+
+    def on_message_complete(self) -> None:
+        asked: Any = self.cycle
+        if asked is None or asked.response_complete:
+            return
+        asked.more_body = False
+        asked.message_event.set()
+        if not asked.is_read:
+            asked.scope[SENT_WHOLE] = bytes(asked.body)
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
@@ -131,19 +151,13 @@ class HttpProtocol(HttpToolsProtocol):
             seconds, self.timeout_keep_alive_handler
         )
 
-    def _has_room(self) -> bool:
-        limit = self.limit_concurrency
-        return limit is None or max(len(self.connections), len(self.tasks)) < limit
-
 
 class Exchange(RequestResponseCycle):
-    """A request and its answer, which is written at once when it is whole.
-
-    uvicorn writes the head of an answer before its body is there; ASGI allows to wait for it.
-    """
+    """A request and its answer, which is written at once when it comes whole."""
 
     disconnected = response_started = response_complete = False
     more_body = True
+    is_read = False
     chunked_encoding: bool | None = None
     expected_content_length = 0
 
@@ -162,57 +176,43 @@ class Exchange(RequestResponseCycle):
         self.waiting_for_100_continue = connection.expect_100_continue
         self.keep_alive = scope["http_version"] != "1.0" and connection.parser.should_keep_alive()
         self.body = bytearray()
-        self._start: Message | None = None
+
+    async def receive(self) -> Any:
+        self.is_read = True
+        return await super().receive()
 
     async def send(self, message: Any) -> None:
-        start, self._start = self._start, None
-        if start is None:
-            if message["type"] == "http.response.start" and not self.response_started:
-                self._start = message
-            else:
-                await super().send(message)
+        if message["type"] != "http.response.start" or "body" not in message:
+            await super().send(message)
             return
         if self.flow.write_paused:
             await self.flow.drain()
-        if answer := self._whole(start, message):
-            self._write(answer)
+        if answer := self._whole(message):
+            self.response_started = self.response_complete = True
+            self.transport.write(answer)
+            self.message_event.set()
+            self.on_response()
         else:
-            await super().send(start)  # type: ignore[arg-type]
             await super().send(message)
+            await super().send({"type": "http.response.body", "body": message["body"]})
 
-    async def send_500_response(self) -> None:
-        self._start = None
-        await super().send_500_response()
-
-    def _write(self, answer: bytes) -> None:
-        self.response_started = self.response_complete = True
-        self.transport.write(answer)
-        self.message_event.set()
-        self.on_response()
-
-    def _whole(self, start: Message, message: Message) -> bytes | None:
+    def _whole(self, message: Message) -> bytes | None:
         """Head and body of a usual answer; None of another one, which uvicorn has to write."""
-        headers, body = start.get("headers"), message.get("body", b"")
-        # What can be read only once is left to uvicorn as well.
-        if not self._is_usual(message) or not isinstance(headers, list):
-            return None
-        headers = self.default_headers + headers
-        names = tuple([name for name, _ in headers])
-        values = tuple([value for _, value in headers])
-        head = _head(start["status"], names)
-        if head is None or values[head.length_at] != b"%d" % len(body):
+        body = message["body"]
+        names, values = zip(*self.default_headers, *message["headers"], strict=True)
+        head = _head(message["status"], names)
+        if head is None or values[head.length_at] != b"%d" % len(body) or not self._is_usual():
             return None
         text = b"".join(values)
         if len(text.translate(None, CONTROLS)) != len(text):
             return None
         return head.form % values + body
 
-    def _is_usual(self, message: Message) -> bool:
+    def _is_usual(self) -> bool:
         return (
-            message["type"] == "http.response.body"
-            and not message.get("more_body")
-            and self.keep_alive
+            self.keep_alive
             and not self.disconnected
+            and not self.response_started
             and not self.waiting_for_100_continue
             and not self.access_log
             and self.scope["method"] != "HEAD"
@@ -240,6 +240,11 @@ def _head(status: int, names: tuple[bytes, ...]) -> _Head | None:
     lines = [name.replace(b"%", b"%%") + b": %b\r\n" for name in spelled]
     form = b"".join([STATUS_LINE[status], *lines, b"\r\n"])
     return _Head(form, spelled.index(b"content-length"))
+
+
+def _is_expectation(header: tuple[bytes, bytes]) -> bool:
+    name, value = header
+    return name == EXPECT and value.lower() == b"100-continue"
 
 
 Target = tuple[str, bytes, bytes]

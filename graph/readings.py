@@ -24,11 +24,15 @@ MOST_FORMS = 128
 
 
 class Begun(NamedTuple):
-    """What is to be read: by one statement and what it shows, or by a reading of several."""
+    """What is to be read: a statement, and what its rows show by themselves or by reading on."""
 
-    read: Callable[[], Reading[Any]]
     fetch: Fetch
-    show: Callable[[Rows], Any]
+    show: Callable[[Rows], Any] | None
+    read_on: Callable[[Rows], Reading[Any]]
+
+    def read(self) -> Reading[Any]:
+        rows = yield self.fetch
+        return self.show(rows) if self.show else (yield from self.read_on(rows))
 
 
 class GotReading:
@@ -39,22 +43,32 @@ class GotReading:
     ) -> None:
         self._listing = source.listing
         self._noun = NOUNS[source.noun]
-        self._level = Level(self._noun, self._noun.select(), dialect, leaves, is_one=True)
+        statement = self._noun.select()
+        self._level = Level(self._noun, statement, dialect, leaves, is_one=True, shows=True)
         self._shape = self._level.shape(chosen.selected)
-        self.is_single = self._level.is_single
+        self._show_alone = self._shower()
         self._compiled: dict[Role, Compiled] = {}
 
     def begin(self, arguments: Mapping[str, Any], actor: Actor) -> Begun:
         compiled = self._compiled.get(actor.role) or self._compile(actor)
         fetch = compiled.fetch({"id": arguments["id"], "viewer_id": actor.id})
-        return Begun(lambda: self._read(fetch), fetch, self._show)
+        return Begun(fetch, self._show_alone, self._read_on)
 
-    def _read(self, fetch: Fetch) -> Reading[Any]:
-        rows = yield fetch
+    def _read_on(self, rows: Rows) -> Reading[Any]:
         return self._shown((yield from self._level.fill(rows)))
+
+    def _shower(self) -> Callable[[Rows], Any] | None:
+        if not self._level.is_single:
+            return None
+        return self._show_flat if self._shape.is_flat else self._show
 
     def _show(self, rows: Rows) -> Any:
         return self._shown(self._level.cells(rows))
+
+    def _show_flat(self, rows: Rows) -> Any:
+        if not rows:
+            raise LookupError
+        return self._shape.of_row(rows[0])
 
     def _shown(self, cells: Cells) -> Any:
         if not cells.height:
@@ -79,8 +93,7 @@ class ListedReading:
         self._leaves = leaves
         self._forms: OrderedDict[Any, _Form] = OrderedDict()
         # What can't be planned is found when the plan is made, not in its first request.
-        usual = _Form(source, chosen, Order(source.lists.listing.default_order), dialect, leaves)
-        self.is_single = usual.is_single
+        _Form(source, chosen, Order(source.lists.listing.default_order), dialect, leaves)
 
     def begin(self, arguments: Mapping[str, Any], actor: Actor) -> Begun:
         lists, is_page = self._source.lists, self._source.is_page
@@ -145,7 +158,7 @@ class _Form:
         self._looks_ahead = False
         parts = self._page_part if source.is_page else self._connection_part
         self._parts = [(field.key, parts(field)) for field in chosen.selected]
-        self.is_single = self._level.is_single and not self._is_counted
+        self._is_single = self._level.is_single and not self._is_counted
 
     def compile(self, asked: Asked, actor: Actor) -> None:
         """Make the statements."""
@@ -167,11 +180,12 @@ class _Form:
     def begin(self, asked: Asked, values: Mapping[str, Any]) -> Begun:
         fetch = self._rows.fetch(values)
         return Begun(
-            lambda: self._read(fetch, asked, values), fetch, lambda rows: self._show(rows, asked)
+            fetch,
+            (lambda rows: self._show(rows, asked)) if self._is_single else None,
+            lambda rows: self._read_on(rows, asked, values),
         )
 
-    def _read(self, fetch: Fetch, asked: Asked, values: Mapping[str, Any]) -> Reading[Any]:
-        rows: Rows = yield fetch
+    def _read_on(self, rows: Rows, asked: Asked, values: Mapping[str, Any]) -> Reading[Any]:
         cells = yield from self._level.fill(self._cut(rows, asked))
         count = (yield from self._count_beside(rows, values)) if self._is_counted else 0
         return self._shown(_Found(asked, cells, len(rows), count))

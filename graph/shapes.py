@@ -44,7 +44,8 @@ class Level:
 
     Over a noun's own table the statement is narrowed to those columns, and a to-one relation is
     joined. Over what a relation's statement makes up, columns are found by their names. `is_one`
-    says that there is never more than one row.
+    says that there is never more than one row; `shows` that the database shows what it can as it
+    has to be, which is less work for one row, and more for many.
     """
 
     def __init__(
@@ -55,11 +56,13 @@ class Level:
         leaves: Leaves,
         *,
         is_one: bool = False,
+        shows: bool = False,
     ) -> None:
         self.noun = noun
         self.is_one = is_one
         self.leaves = leaves
         self.dialect = dialect
+        self._shows = shows
         self._statement = statement
         self._is_own = noun.table is not None and noun.table in statement.columns_clause_froms
         self._names = list(statement.selected_columns.keys())
@@ -119,8 +122,11 @@ class Level:
     def _cells(self, columns: Sequence[Values], related: Sequence[Values]) -> Cells:
         if not columns:
             return NOTHING
-        restored = {place: restore(columns[place]) for place, restore in self._restore.items()}
+        restored = self._restored(columns) if self._restore else NOTHING.restored
         return Cells(len(columns[0]), columns, restored, related)
+
+    def _restored(self, columns: Sequence[Values]) -> Mapping[int, Values]:
+        return {place: restore(columns[place]) for place, restore in self._restore.items()}
 
     def _named(self) -> Iterable[tuple[str, ColumnElement[Any]]]:
         """The columns that are read, by the names of their fields."""
@@ -152,6 +158,12 @@ class Level:
                 raise NotPlannable(f"{noun.name}.{chosen.name} is resolved by code")
 
     def _leaf(self, noun: Noun, table: FromClause | None, chosen: Selected) -> Leaf:
+        if self._shows:
+            column = _expression(noun, table, chosen.name)
+            shown = self.leaves.selected(chosen.type, column)
+            if shown is not None:
+                key = (table, chosen.name, str(chosen.type))
+                return Leaf(self._columns.setdefault(key, (len(self._columns), shown))[0])
         place, column = self._need(noun, table, chosen.name)
         return Leaf(place, self.leaves.stored(chosen.type, column))
 
@@ -251,6 +263,18 @@ class Shape:
         ]
         self._objects = Objects([key for key, _ in parts])
 
+    @property
+    def is_flat(self) -> bool:
+        """Whether all of its parts are columns, so that a row shows itself."""
+        return not self._built
+
+    def of_row(self, row: Sequence[Any]) -> Any:
+        """The object of a row, where it is flat."""
+        values = list(self._pick(row))
+        for index, convert in self._converted:
+            (values[index],) = convert((values[index],))
+        return self._objects.one(*values)
+
     def build(self, cells: Cells) -> list[Any]:
         if not cells.height:
             return []
@@ -276,11 +300,11 @@ class Objects:
         # A key may be a word of Python's, which can't be an attribute.
         names = {f"f{place}": key for place, key in enumerate(keys)}
         fields = [(name, Any) for name in names]
-        self._struct = msgspec.defstruct("Object", fields, rename=names, gc=False)
+        self.one = msgspec.defstruct("Object", fields, rename=names, gc=False)
 
     def of(self, columns: Sequence[Values], height: int) -> list[Any]:
         """An object for each row of these columns; there are none where all keys are left out."""
-        return list(map(self._struct, *columns)) if columns else [self._struct()] * height
+        return list(map(self.one, *columns)) if columns else [self.one()] * height
 
 
 class _Related:

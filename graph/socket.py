@@ -210,7 +210,7 @@ class _Conversation:
         head = orjson.dumps({"type": "next", "id": id_})[:-1]
         began = time.perf_counter()
         await self._websocket.send_text((head + b',"payload":' + body + b"}").decode())
-        self._services.vitals.sent(time.perf_counter() - began)
+        self._services.vitals.sent.add(began)
 
     async def _say(self, message: dict[str, Any]) -> None:
         await self._websocket.send_text(orjson.dumps(message).decode())

@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 import psutil
 
-from db.tallies import Timings
+from db.tallies import Timed, Timings
 
 SECONDS = 60
-ANSWERED, FAILED = "answered", "failed"
 REQUEST_SECONDS = Timings("request_seconds", "How long requests took.", ["outcome"])
 
 
@@ -24,29 +23,35 @@ class Requests(NamedTuple):
 class LastMinute:
     """What took how long within the last sixty seconds, summed up second by second."""
 
-    def __init__(self) -> None:
-        self._second = 0
+    def __init__(self, told: Timed | None = None) -> None:
+        self._told = told
+        self._second_ends = 0.0
         self._taken: list[float] = []
-        self._before: deque[tuple[int, int, float]] = deque()
+        self._before: deque[tuple[float, int, float]] = deque()
 
-    def add(self, seconds: float) -> None:
-        if self._second != (now := int(time.monotonic())):
-            self._sum_up(now)
-        self._taken.append(seconds)
+    def add(self, began: float) -> None:
+        """Count what began then, by `time.perf_counter`, and has come to its end now."""
+        now = time.perf_counter()
+        if now >= self._second_ends:
+            self.sum_up(now)
+        self._taken.append(now - began)
+
+    def sum_up(self, now: float) -> None:
+        """Have the histogram told of all that was counted, and let go of what is too old."""
+        if self._taken:
+            self._before.append((self._second_ends, len(self._taken), sum(self._taken)))
+            if self._told:
+                self._told.extend(self._taken)
+            self._taken = []
+        self._second_ends = now // 1 + 1
+        while self._before and self._before[0][0] <= self._second_ends - SECONDS:
+            self._before.popleft()
 
     def sums(self) -> tuple[int, float]:
         """How many there were, and how many seconds they took together."""
-        self._sum_up(int(time.monotonic()))
+        self.sum_up(time.perf_counter())
         counts, seconds = zip((0, 0.0), *(sums for _, *sums in self._before), strict=True)
         return sum(counts), sum(seconds)
-
-    def _sum_up(self, now: int) -> None:
-        if self._taken:
-            self._before.append((self._second, len(self._taken), sum(self._taken)))
-            self._taken = []
-        self._second = now
-        while self._before and self._before[0][0] <= now - SECONDS:
-            self._before.popleft()
 
 
 class Vitals:
@@ -54,37 +59,24 @@ class Vitals:
 
     def __init__(self) -> None:
         self.in_flight = 0
-        self._answers = LastMinute()
-        self._failures = LastMinute()
-        self._messages = LastMinute()
-        self._answered = REQUEST_SECONDS.of(ANSWERED)
-        self._failed = REQUEST_SECONDS.of(FAILED)
+        self.answered = LastMinute(REQUEST_SECONDS.of("answered"))
+        self.failed = LastMinute(REQUEST_SECONDS.of("failed"))
+        """Requests: those that failed did so by our own fault."""
+        self.sent = LastMinute()
+        """Messages that a socket took."""
         psutil.cpu_percent()  # What is asked for later counts from here.
         self._cpu = (time.monotonic(), 0.0)
 
-    def answered(self, seconds: float, *, failed: bool) -> None:
-        """Count a request; one that failed did so by our own fault."""
-        if failed:
-            self._failures.add(seconds)
-            self._failed.add(seconds)
-        else:
-            self._answers.add(seconds)
-            self._answered.add(seconds)
-
-    def sent(self, seconds: float) -> None:
-        """Count a message that a socket took, and how long that took."""
-        self._messages.add(seconds)
-
     def requests(self) -> Requests:
-        answered, seconds = self._answers.sums()
-        failed, more_seconds = self._failures.sums()
+        answered, seconds = self.answered.sums()
+        failed, more_seconds = self.failed.sums()
         if not (count := answered + failed):
             return Requests(0, 0.0, 0.0)
         return Requests(count, (seconds + more_seconds) / count * 1000, failed / count)
 
     def latency(self) -> float:
         """How long sockets took to take a message, in milliseconds; 0 when there was none."""
-        count, seconds = self._messages.sums()
+        count, seconds = self.sent.sums()
         return seconds / count * 1000 if count else 0.0
 
     def cpu_usage(self) -> float:

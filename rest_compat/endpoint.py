@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from graph.context import Context, Problem
 from graph.execution import Prepared
-from graph.http import LARGEST_BODY, NO_STORE, BodyTooLarge, ClientLeft, Headers, Request, respond
+from graph.http import LARGEST_BODY, BodyTooLarge, ClientLeft, Headers, Request
 from graph.services import Services
 from rest_compat import envelope, variables
 from rest_compat.envelope import Refusal
@@ -41,12 +41,8 @@ class Endpoint:
             response = await self._respond(request)
         except ClientLeft:
             return
-        headers = [
-            *response.headers,
-            NO_STORE,
-            (b"x-request-id", request.id.encode()),
-        ]
-        await respond(send, response.status, response.body, b"application/json", headers)
+        media_type = b"application/json"
+        await request.respond(send, response.status, media_type, response.headers, response.body)
 
     async def _respond(self, request: Request) -> "_Response":
         try:

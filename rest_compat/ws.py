@@ -292,7 +292,7 @@ class _Conversation:
         text = orjson.dumps(message).decode()
         began = time.perf_counter()
         await self._deliver({"type": "websocket.send", "text": text})
-        self._services.vitals.sent(time.perf_counter() - began)
+        self._services.vitals.sent.add(began)
 
     async def _deliver(self, message: Message) -> None:
         try:

@@ -1,7 +1,7 @@
 """What a request costs besides its answer: our HTTP protocol beside uvicorn's own.
 
-`python -m bench.speed.protocol` has both serve an application that does nothing, turn by turn, and
-prints the medians of the servers' CPU time.
+`python -m bench.speed.protocol` has both serve an application that reads and answers, turn by turn,
+and prints the medians of the servers' CPU time.
 """
 
 import os
@@ -17,20 +17,20 @@ from starlette.types import Receive, Scope, Send
 
 from bench.speed.load import Bound, asked
 from bench.speed.servers import alone, cpu_seconds, free_port, until_ready
+from graph.http import Request
 from graph.protocol import HttpProtocol
 
 ROUNDS = 15
 SECONDS = 0.5
 CONNECTIONS = 8
 ANSWER = b"x" * 300
-HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"300")]
 REQUEST = b"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-length: 200\r\n\r\n" + b"q" * 200
 
 
-async def app(_scope: Scope, receive: Receive, send: Send) -> None:
-    await receive()
-    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-    await send({"type": "http.response.body", "body": ANSWER})
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    request = Request(scope, receive)
+    await request.body()
+    await request.respond(send, 200, b"application/json", (), ANSWER)
 
 
 def serve(whose: str, port: int) -> None:

@@ -54,6 +54,36 @@ async def test_other_ways_are_refused(
 
 
 @pytest.mark.parametrize(
+    ("body", "mistake"),
+    [
+        ([], "The body must be a JSON object"),
+        ("query", "The body must be a JSON object"),
+        ({}, "query must be a GraphQL document"),
+        ({"query": 1}, "query must be a GraphQL document"),
+        ({"query": " \n"}, "query must be a GraphQL document"),
+        ({"query": VIEWER, "variables": []}, "variables must be an object"),
+        ({"query": VIEWER, "variables": "{}"}, "variables must be an object"),
+        ({"query": VIEWER, "operationName": 1}, "operationName must be text"),
+        ({"query": VIEWER, "extensions": []}, "extensions must be an object"),
+    ],
+)
+async def test_what_is_no_request_is_told_why(server: Served, body: Any, mistake: str) -> None:
+    async with server.http() as http:
+        response = await http.post("/graphql", json=body)
+
+    assert 400 == response.status_code
+    assert mistake == response.json()["errors"][0]["message"]
+
+
+async def test_a_request_may_have_nulls_and_more_words(server: Served) -> None:
+    request = {"query": VIEWER, "variables": None, "operationName": None, "extensions": None}
+    async with server.http() as http:
+        answer = await http.post("/graphql", json=request | {"id": "7"})
+
+    assert {"data": {"viewer": {"username": "admin"}}} == answer.json()
+
+
+@pytest.mark.parametrize(
     ("name", "expected"),
     [
         ("A", {"data": {"viewer": {"username": "admin"}}}),

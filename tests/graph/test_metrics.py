@@ -1,7 +1,9 @@
 """What Prometheus is told."""
 
+import re
 from pathlib import Path
 
+from httpx2 import AsyncClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fixtures.server import Served, serving, settings_for
@@ -34,6 +36,16 @@ async def test_metrics_tell_of_the_queue_of_runs_and_of_requests(server: Served)
     } <= {(key[0], *key[-1:]) if key[1:] else key for key in found}
 
 
+async def test_metrics_tell_of_every_request_before_them(sqlite_url: str, tmp_path: Path) -> None:
+    async with serving(settings_for(sqlite_url, tmp_path)) as server, server.http() as client:
+        before = await _answered(client)
+        for _ in range(3):
+            await client.get("/api/health/")
+        after = await _answered(client)
+
+    assert before + 1 + 3 == after
+
+
 async def test_metrics_ask_for_the_token_that_the_settings_name(
     sqlite_url: str, tmp_path: Path
 ) -> None:
@@ -44,3 +56,9 @@ async def test_metrics_ask_for_the_token_that_the_settings_name(
         right = await client.get("/metrics", headers={"Authorization": "Bearer let me in"})
 
     assert [401, 401, 200] == [without.status_code, wrong.status_code, right.status_code]
+
+
+async def _answered(client: AsyncClient) -> float:
+    text = (await client.get("/metrics")).text
+    [count] = re.findall(r'^request_seconds_count\{outcome="answered"\} (.*)$', text, re.MULTILINE)
+    return float(count)

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from graph.http import ANSWERED_WHOLE, SENT_WHOLE
 from graph.protocol import LONGEST_KEPT, HttpProtocol
 
 DATE = [(b"date", b"Mon, 30 Nov 2026 12:00:00 GMT")]
@@ -36,6 +37,17 @@ def says(*messages: Message) -> ASGIApp:
     return app
 
 
+def says_whole(head: dict[str, Any], content: bytes, *more: Message) -> ASGIApp:
+    """An application that sends an answer as one message, to whoever takes it so."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        is_taken = ANSWERED_WHOLE in scope.get("extensions", {})
+        answer = [head | {"body": content}] if is_taken else [head, body(content)]
+        await says(*answer, *more)(scope, receive, send)
+
+    return app
+
+
 async def say_once(scope: Scope, receive: Receive, send: Send) -> None:
     """Send a head whose headers can be read only once."""
     head = start(NINE) | {"headers": iter([NINE])}
@@ -43,7 +55,7 @@ async def say_once(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def echo(_scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer what was sent, and how it came."""
+    """Answer what was sent."""
     parts = []
     while True:
         message = await receive()
@@ -56,7 +68,8 @@ async def echo(_scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def tell_scope(scope: Scope, _receive: Receive, send: Send) -> None:
-    told = repr(sorted(scope.items())).encode()
+    own = {"extensions", SENT_WHOLE}
+    told = repr(sorted(item for item in scope.items() if item[0] not in own)).encode()
     await send(start((b"content-length", b"%d" % len(told))))
     await send(body(told))
 
@@ -86,6 +99,11 @@ async def fail(*_: Any) -> None:
     raise ZeroDivisionError
 
 
+async def fail_behind_the_head(scope: Scope, receive: Receive, send: Send) -> None:
+    await says(start(NINE))(scope, receive, send)
+    raise ZeroDivisionError
+
+
 async def fail_midway(scope: Scope, receive: Receive, send: Send) -> None:
     await says(start(NINE), body(b"all", more=True))(scope, receive, send)
     raise ZeroDivisionError
@@ -97,48 +115,53 @@ async def return_something(scope: Scope, receive: Receive, send: Send) -> str:
 
 
 ANSWERS: dict[str, Callable[..., Awaitable[Any]]] = {
-    "/": says(start(NINE, (b"X-Word", b"a %s\tb")), body(b"all of it")),
-    "/percent": says(start(NINE, (b"x-%b%%", b"%d")), body(b"all of it")),
+    "/": says_whole(start(NINE, (b"X-Word", b"a %s\tb")), b"all of it"),
+    "/percent": says_whole(start(NINE, (b"x-%b%%", b"%d")), b"all of it"),
+    "/in-two-messages": says(start(NINE), body(b"all of it")),
+    "/closed-in-two-messages": says(start(NINE, (b"connection", b"close")), body(b"all of it")),
+    "/two-whole-answers": says_whole(start(NINE), b"all of it", start(NINE), body(b"all of it")),
     "/read-once": say_once,
     "/parts": says(start(NINE), body(b"all", more=True), body(b" of it")),
     "/all-in-a-part": says(start(NINE), body(b"all of it", more=True), body()),
-    "/no-length": says(start(), body(b"all of it")),
+    "/no-length": says_whole(start(), b"all of it"),
     "/no-length-in-parts": says(start(), body(b"all", more=True), body(b" of it")),
-    "/empty": says(start((b"content-length", b"0")), body()),
-    "/none": says(start(), body()),
-    "/no-content": says(start(status=204), body()),
-    "/no-content-of-length": says(start((b"content-length", b"0"), status=204), body()),
-    "/unchanged": says(start(NINE, status=304), body()),
-    "/odd-status": says(start(NINE, status=299), body(b"all of it")),
-    "/no-status": says(start(NINE, status=700), body(b"all of it")),
-    "/close": says(start(NINE, (b"Connection", b"Close")), body(b"all of it")),
-    "/upgrade": says(start(NINE, (b"connection", b"upgrade")), body(b"all of it")),
-    "/chunked": says(start((b"transfer-encoding", b"chunked")), body(b"all of it")),
-    "/two-framings": says(start(NINE, (b"transfer-encoding", b"chunked")), body(b"all of it")),
-    "/two-lengths": says(start(NINE, (b"content-length", b"8")), body(b"all of it")),
-    "/spelled-length": says(start((b"Content-Length", b"09")), body(b"all of it")),
-    "/like-a-length": says(start((b"x-content-length", b"9")), body(b"all of it")),
-    "/named-length": says(start((b"x-word", b"content-length: 9")), body(b"all of it")),
-    "/too-little": says(start((b"content-length", b"10")), body(b"all of it")),
-    "/too-much": says(start((b"content-length", b"8")), body(b"all of it")),
-    "/more-than-all": says(start(NINE), body(b"all of it"), body(b" and more")),
-    "/two-answers": says(start(NINE), body(b"all of it"), start(NINE), body(b"all of it")),
+    "/empty": says_whole(start((b"content-length", b"0")), b""),
+    "/none": says_whole(start(), b""),
+    "/no-content": says_whole(start(status=204), b""),
+    "/no-content-of-length": says_whole(start((b"content-length", b"0"), status=204), b""),
+    "/unchanged": says_whole(start(NINE, status=304), b""),
+    "/odd-status": says_whole(start(NINE, status=299), b"all of it"),
+    "/no-status": says_whole(start(NINE, status=700), b"all of it"),
+    "/close": says_whole(start(NINE, (b"Connection", b"Close")), b"all of it"),
+    "/upgrade": says_whole(start(NINE, (b"connection", b"upgrade")), b"all of it"),
+    "/chunked": says_whole(start((b"transfer-encoding", b"chunked")), b"all of it"),
+    "/two-framings": says_whole(start(NINE, (b"transfer-encoding", b"chunked")), b"all of it"),
+    "/two-lengths": says_whole(start(NINE, (b"content-length", b"8")), b"all of it"),
+    "/spelled-length": says_whole(start((b"Content-Length", b"09")), b"all of it"),
+    "/like-a-length": says_whole(start((b"x-content-length", b"9")), b"all of it"),
+    "/named-length": says_whole(start((b"x-word", b"content-length: 9")), b"all of it"),
+    "/too-little": says_whole(start((b"content-length", b"10")), b"all of it"),
+    "/too-much": says_whole(start((b"content-length", b"8")), b"all of it"),
+    "/more-than-all": says_whole(start(NINE), b"all of it", body(b" and more")),
+    "/two-answers": says_whole(start(NINE), b"all of it", start(NINE), body(b"all of it")),
     "/two-heads": says(start(NINE), start(NINE), body(b"all of it")),
     "/no-head": says(body(b"all of it")),
+    "/only-a-head": says(start(NINE)),
     "/no-body": says(start((b"content-length", b"0")), {"type": "http.response.trailers"}),
     "/nothing": says(),
-    "/forged-value": says(start(NINE, (b"x-word", b"a\r\nset-cookie: b=c")), body(b"all of it")),
-    "/half-forged-value": says(start(NINE, (b"x-word", b"a\nset-cookie: b")), body(b"all of it")),
-    "/nul-in-value": says(start(NINE, (b"x-word", b"a\0b")), body(b"all of it")),
-    "/forged-name": says(start(NINE, (b"a\r\nset-cookie", b"b=c")), body(b"all of it")),
-    "/spaced-name": says(start(NINE, (b"set-cookie: a", b"b=c")), body(b"all of it")),
-    "/tab-in-name": says(start(NINE, (b"x\tword", b"a")), body(b"all of it")),
+    "/forged-value": says_whole(start(NINE, (b"x-word", b"a\r\nset-cookie: b=c")), b"all of it"),
+    "/half-forged-value": says_whole(start(NINE, (b"x-word", b"a\nset-cookie: b")), b"all of it"),
+    "/nul-in-value": says_whole(start(NINE, (b"x-word", b"a\0b")), b"all of it"),
+    "/forged-name": says_whole(start(NINE, (b"a\r\nset-cookie", b"b=c")), b"all of it"),
+    "/spaced-name": says_whole(start(NINE, (b"set-cookie: a", b"b=c")), b"all of it"),
+    "/tab-in-name": says_whole(start(NINE, (b"x\tword", b"a")), b"all of it"),
     "/echo": echo,
     "/scope": tell_scope,
     "/listen": answer_and_listen,
     "/listen-meanwhile": answer_to_a_listener,
     "/change-state": change_state,
     "/fail": fail,
+    "/fail-behind-the-head": fail_behind_the_head,
     "/fail-midway": fail_midway,
     "/return-something": return_something,
 }
@@ -366,7 +389,7 @@ async def test_paths_are_below_the_root_path() -> None:
     await check_alike(get("/scope?a"), root_path="/below")
 
 
-async def test_a_head_and_its_body_are_written_together() -> None:
+async def test_a_whole_answer_is_written_at_once() -> None:
     connection, wire = await connected(HttpProtocol)
     connection.data_received(get())
     await turns()
@@ -374,13 +397,26 @@ async def test_a_head_and_its_body_are_written_together() -> None:
     assert 1 == wire.writes
 
 
-@pytest.mark.parametrize("path", ["/fails", "/ends"])
-async def test_an_answer_that_ends_after_its_head_is_an_error(path: str) -> None:
-    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
-        await send(start(NINE))
-        if scope["path"] == "/fails":
-            raise ZeroDivisionError
+async def test_a_body_that_has_come_is_in_the_scope() -> None:
+    found: list[Any] = []
 
-    done = await conversation(HttpProtocol, [get(path)], app=app)
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        found.append(scope.get(SENT_WHOLE))
+        await echo(scope, receive, send)
 
-    assert [b"HTTP/1.1 500", "close", "1 answered"] == [done[0][:12], *done[1:]]
+    bodies = post("/", b"a whole one") + post("/", b"one behind it"), get(), post("/", b"in parts")
+    await conversation(HttpProtocol, [*bodies[:2], bodies[2][:-2], bodies[2][-2:]], app=app)
+
+    assert [b"a whole one", b"one behind it", b"", None] == found
+
+
+async def test_a_body_that_was_asked_for_is_not_in_the_scope() -> None:
+    scopes: list[Scope] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scopes.append(scope)
+        await echo(scope, receive, send)
+
+    await conversation(HttpProtocol, [post("/", b"in parts")[:-2], b"ts"], app=app)
+
+    assert SENT_WHOLE not in scopes[0]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any
 
+import msgspec
 import strawberry
 import uvicorn
 from starlette.types import ASGIApp
@@ -165,12 +166,7 @@ class Newsroom:
 class SmallContext(Context):
     """A context with a newsroom."""
 
-    newsroom: Newsroom
-
-    def fresh(self) -> "SmallContext":
-        context = SmallContext(self.services, ACTOR, self.request_id, None, self.expires_at)
-        context.newsroom = self.newsroom
-        return context
+    newsroom: Newsroom = msgspec.field(default_factory=Newsroom)
 
 
 class SmallServices(Services):
@@ -188,9 +184,7 @@ class SmallServices(Services):
         if token != TOKEN:
             raise TokenInvalid()
         expires_at = datetime.now(UTC) + self.lasts
-        context = SmallContext(self, ACTOR, request_id, token, expires_at)
-        context.newsroom = self.newsroom
-        return context
+        return SmallContext(self, ACTOR, request_id, token, expires_at, newsroom=self.newsroom)
 
 
 def small_executor() -> Executor:
