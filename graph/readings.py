@@ -279,14 +279,15 @@ class _Form:
         return lambda found: edges.of([part(found) for _, part in parts], found.cells.height)
 
     def _cursors(self) -> Callable[[_Found], list[str]]:
-        by, ids = self._level.restored(self._order.by), self._level.restored("id")
+        by, id_ = self._level.restored(self._order.by), self._level.restored("id")
         cursor = self._lists.listing.cursor
 
         def build(found: _Found) -> list[str]:
             if not found.cells.height:
                 return []
-            places = zip(by(found.cells), ids(found.cells), strict=True)
-            return [cursor(self._order, value, id_) for value, id_ in places]
+            columns = found.cells.columns
+            places = zip(columns[by], columns[id_], strict=True)
+            return [cursor(self._order, *place) for place in places]
 
         return build
 

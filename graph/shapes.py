@@ -25,7 +25,7 @@ class Cells(msgspec.Struct, frozen=True, gc=False):
 
     height: int
     columns: Sequence[Values]
-    restored: Mapping[int, Values]
+    """As they were read; behind them those that were restored, of which the first is the last."""
     related: Sequence[Values]
 
 
@@ -36,7 +36,7 @@ class Leaf(NamedTuple):
     convert: Convert | None = None
 
 
-NOTHING = Cells(0, (), {}, ())
+NOTHING = Cells(0, (), ())
 
 
 class Level:
@@ -69,7 +69,7 @@ class Level:
         self._columns: dict[Any, tuple[int, ColumnElement[Any]]] = {}
         self._from: FromClause | None = noun.table
         self._related: list[_Related] = []
-        self._restore: dict[int, Convert] = {}
+        self._restored: list[tuple[int, Convert]] = []
 
     @property
     def is_single(self) -> bool:
@@ -84,8 +84,8 @@ class Level:
         """The place of one of the statement's own columns, by its name."""
         return self._need(self.noun, self.noun.table, name)[0]
 
-    def restored(self, name: str) -> Build:
-        """One of the statement's own columns, in Python's own types."""
+    def restored(self, name: str) -> int:
+        """The place of one of the statement's own columns, in Python's own types."""
         return self._typed(self.noun, self.noun.table, name)
 
     def compiled(self, statement: Select[Any], *more: ColumnElement[Any]) -> Compiled:
@@ -104,8 +104,7 @@ class Level:
         columns = list(zip(*rows, strict=True))
         related: list[Values] = []
         for relation in self._related:
-            found = yield from relation.read(columns)
-            related.append(found)
+            related.append((yield from relation.read(columns)))
         return self._cells(columns, related)
 
     def cells(self, rows: Rows) -> Cells:
@@ -122,11 +121,10 @@ class Level:
     def _cells(self, columns: Sequence[Values], related: Sequence[Values]) -> Cells:
         if not columns:
             return NOTHING
-        restored = self._restored(columns) if self._restore else NOTHING.restored
-        return Cells(len(columns[0]), columns, restored, related)
-
-    def _restored(self, columns: Sequence[Values]) -> Mapping[int, Values]:
-        return {place: restore(columns[place]) for place, restore in self._restore.items()}
+        if self._restored:
+            restored = [restore(columns[place]) for place, restore in self._restored]
+            columns = [*columns, *restored]
+        return Cells(len(columns[0]), columns, related)
 
     def _named(self) -> Iterable[tuple[str, ColumnElement[Any]]]:
         """The columns that are read, by the names of their fields."""
@@ -170,24 +168,28 @@ class Level:
     def _computed(
         self, noun: Noun, table: FromClause | None, source: Computed, chosen: Selected
     ) -> Build:
-        needs = [self._typed(noun, table, name) for name in source.needs]
+        pick = _picker([self._typed(noun, table, name) for name in source.needs])
         show = self.leaves.shown(chosen.type)
         function = source.function
 
         def build(cells: Cells) -> Values:
-            made = map(function, *[need(cells) for need in needs])
+            made = map(function, *pick(cells.columns))
             return list(map(show, made) if show else made)
 
         return build
 
-    def _typed(self, noun: Noun, table: FromClause | None, name: str) -> Build:
-        """A column in Python's own types: made once, whoever needs it."""
+    def _typed(self, noun: Noun, table: FromClause | None, name: str) -> int:
+        """The place of a column in Python's own types: made once, whoever needs it."""
         place, column = self._need(noun, table, name)
         restore = typed(column, self.dialect)
         if restore is None:
-            return lambda cells: cells.columns[place]
-        self._restore[place] = restore
-        return lambda cells: cells.restored[place]
+            return place
+        restored = [place for place, _ in reversed(self._restored)]
+        if place in restored:
+            return -1 - restored.index(place)
+        # How many columns are read is not known yet: places are counted from the last.
+        self._restored.insert(0, (place, restore))
+        return -len(self._restored)
 
     def _to_one(
         self, noun: Noun, table: FromClause | None, source: ToOne, chosen: Selected
@@ -288,9 +290,13 @@ class Shape:
 
 def _picker(places: Sequence[int]) -> Callable[[Sequence[Values]], Iterable[Values]]:
     """What takes the columns at these places."""
-    if len(places) < 2:  # An `itemgetter` of one item makes no tuple of it.
-        return lambda columns: (columns[place] for place in places)
-    return itemgetter(*places)
+    match places:  # An `itemgetter` of one item makes no tuple of it, and there is none of none.
+        case []:
+            return lambda _: ()
+        case [place]:
+            return lambda columns: (columns[place],)
+        case _:
+            return itemgetter(*places)
 
 
 class Objects:
@@ -325,27 +331,29 @@ class _Related:
     def read(self, columns: Sequence[Values]) -> Generator[Fetch, Rows, Values]:
         """For each row of the level its objects, or its only one."""
         owners = columns[self._by] if columns else ()
+        return self._read_of_one(owners) if self._is_of_one else self._read_of_many(owners)
+
+    def _read_of_one(self, owners: Values) -> Generator[Fetch, Rows, Values]:
+        shown: list[Any] = []
+        for owner in owners:
+            found = None
+            if owner is not None:
+                rows = yield self._compiled.fetch({"ids": owner})
+                found = self._shape.build((yield from self._level.fill(rows)))
+            shown.append(self._single(found) if self._source.single else found)
+        return shown
+
+    def _read_of_many(self, owners: Values) -> Generator[Fetch, Rows, Values]:
         found: dict[Any, list[Any]] = {owner: [] for owner in owners if owner is not None}
-        if self._is_of_one:
-            yield from self._find_of_one(found)
-        elif found:
-            yield from self._find(found)
+        if found:
+            rows = yield self._compiled.fetch({"ids": list(found)})
+            cells = yield from self._level.fill(rows)
+            keys = cells.columns[self._key] if rows else ()
+            for key, one in zip(keys, self._shape.build(cells), strict=True):
+                found[key].append(one)
         if not self._source.single:
             return [found[owner] for owner in owners]
         return [self._single(found.get(owner)) for owner in owners]
-
-    def _find_of_one(self, found: dict[Any, list[Any]]) -> Generator[Fetch, Rows, None]:
-        for owner in found:
-            rows = yield self._compiled.fetch({"ids": owner})
-            cells = yield from self._level.fill(rows)
-            found[owner] = self._shape.build(cells)
-
-    def _find(self, found: dict[Any, list[Any]]) -> Generator[Fetch, Rows, None]:
-        rows = yield self._compiled.fetch({"ids": list(found)})
-        cells = yield from self._level.fill(rows)
-        keys = cells.columns[self._key] if rows else ()
-        for owned, one in zip(map(found.__getitem__, keys), self._shape.build(cells), strict=True):
-            owned.append(one)
 
     def _single(self, found: list[Any] | None) -> Any:
         if found:

@@ -122,8 +122,10 @@ def _object(type_: GraphQLInputObjectType, value: Any, field: str) -> dict[str, 
 def _leaf(type_: Any, value: Any, field: str) -> Any:
     if isinstance(value, str) and "\0" in value:
         raise malformed(field, "Must be text without NUL")
-    if type_.name == "ID" and not isinstance(value, str):
-        raise malformed(field, _ISSUES["ID"])
+    if type_.name == "ID":
+        if not isinstance(value, str):
+            raise malformed(field, _ISSUES["ID"])
+        return value
     try:
         type_.coerce_input_value(value)
     except (GraphQLError, ValueError, TypeError, ArithmeticError) as error:
