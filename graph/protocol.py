@@ -56,7 +56,7 @@ class HttpProtocol(HttpToolsProtocol):
         # uvicorn has told the last request; it may wait behind the one that is being answered.
         if self._running and not self._running.response_complete:
             self._running.disconnected = True
-            self._running.message_event.set()
+            self._running.set()
         if self.timeout_keep_alive_task:
             self.timeout_keep_alive_task.cancel()
 
@@ -94,7 +94,7 @@ class HttpProtocol(HttpToolsProtocol):
         if asked is None or asked.response_complete:
             return
         asked.more_body = False
-        asked.message_event.set()
+        asked.set()
         if not asked.is_read:
             asked.scope[SENT_WHOLE] = bytes(asked.body)
 
@@ -134,9 +134,15 @@ class HttpProtocol(HttpToolsProtocol):
         self._running = cycle
         self.tasks.add(self.loop.create_task(self._run(cycle, app)))
 
-    async def _run(self, cycle: RequestResponseCycle, app: Any) -> None:
+    async def _run(self, exchange: Any, app: Any) -> None:
         try:
-            await cycle.run_asgi(app)
+            result = await app(exchange.scope, exchange.receive, exchange.send)
+        except BaseException as error:  # noqa: BLE001 - uvicorn takes them all
+            await exchange.run_asgi(_failing(error))
+        else:
+            if result is not None or not exchange.response_complete:
+                await exchange.run_asgi(_returning(result))
+            exchange.on_response = _nothing  # It would hold the connection.
         finally:
             # A callback would have the loop turn once more. Without the loop, the system is asked
             # for the process each time.
@@ -158,6 +164,8 @@ class Exchange(RequestResponseCycle):
     disconnected = response_started = response_complete = False
     more_body = True
     is_read = False
+    _has_news = False
+    _news: asyncio.Event | None = None
     chunked_encoding: bool | None = None
     expected_content_length = 0
 
@@ -172,10 +180,29 @@ class Exchange(RequestResponseCycle):
         self.access_log = connection.access_log
         self.default_headers = connection.server_state.default_headers
         self.on_response = connection.on_response_complete
-        self.message_event = asyncio.Event()
         self.waiting_for_100_continue = connection.expect_100_continue
         self.keep_alive = scope["http_version"] != "1.0" and connection.parser.should_keep_alive()
         self.body = bytearray()
+
+    @property
+    def message_event(self) -> "Exchange":  # type: ignore[override]
+        """What uvicorn tells of news, and waits by: an event is made only where it has to wait."""
+        return self
+
+    def set(self) -> None:
+        self._has_news = True
+        if self._news:
+            self._news.set()
+
+    def clear(self) -> None:
+        self._has_news = False
+        if self._news:
+            self._news.clear()
+
+    async def wait(self) -> None:
+        if not self._has_news:
+            self._news = self._news or asyncio.Event()
+            await self._news.wait()
 
     async def receive(self) -> Any:
         self.is_read = True
@@ -190,7 +217,7 @@ class Exchange(RequestResponseCycle):
         if answer := self._whole(message):
             self.response_started = self.response_complete = True
             self.transport.write(answer)
-            self.message_event.set()
+            self.set()
             self.on_response()
         else:
             await super().send(message)
@@ -240,6 +267,27 @@ def _head(status: int, names: tuple[bytes, ...]) -> _Head | None:
     lines = [name.replace(b"%", b"%%") + b": %b\r\n" for name in spelled]
     form = b"".join([STATUS_LINE[status], *lines, b"\r\n"])
     return _Head(form, spelled.index(b"content-length"))
+
+
+def _failing(error: BaseException) -> Any:
+    """An application that fails so: what is done about it is uvicorn's."""
+
+    async def app(*_: Any) -> None:
+        raise error
+
+    return app
+
+
+def _returning(result: Any) -> Any:
+    """An application that has done what it did, and returns this."""
+
+    async def app(*_: Any) -> Any:
+        return result
+
+    return app
+
+
+def _nothing() -> None: ...
 
 
 def _is_expectation(header: tuple[bytes, bytes]) -> bool:

@@ -104,7 +104,8 @@ class Level:
         columns = list(zip(*rows, strict=True))
         related: list[Values] = []
         for relation in self._related:
-            related.append((yield from relation.read(columns)))
+            found = yield from relation.read(columns)
+            related.append(found)
         return self._cells(columns, related)
 
     def cells(self, rows: Rows) -> Cells:

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import structlog
@@ -20,6 +19,8 @@ from rest_compat.routes import TABLE, Routes, Row
 from rest_compat.variables import HERE
 
 log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = b"application/json"
 
 
 class Endpoint:
@@ -38,27 +39,19 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
-            response = await self._respond(request)
+            answer = await self._answer(request)
         except ClientLeft:
             return
-        media_type = b"application/json"
-        await request.respond(send, response.status, media_type, response.headers, response.body)
-
-    async def _respond(self, request: Request) -> "_Response":
-        try:
-            status, data = await self._answer(request)
-        except ClientLeft:
-            raise
         except Refusal as refusal:
-            return _refused(refusal, request.id)
+            answer = _refused(refusal, request.id)
         except Problem as problem:
-            return _refused(Refusal.of_problem(problem), request.id)
+            answer = _refused(Refusal.of_problem(problem), request.id)
         except Exception:
             log.exception("a request failed", request_id=request.id)
-            return _refused(Refusal.of_accident(), request.id)
-        return _Response(status, envelope.success(data, request.id))
+            answer = _refused(Refusal.of_accident(), request.id)
+        await request.respond(send, answer.status, MEDIA_TYPE, answer.headers, answer.body)
 
-    async def _answer(self, request: Request) -> tuple[int, bytes]:
+    async def _answer(self, request: Request) -> "_Answer":
         request.check_admitted()
         row, path = self._row(request)
         context = await self._context(row, request)
@@ -69,11 +62,12 @@ class Endpoint:
             request.query(),
             await _body(request) if _reads_body(row, operation, path) else {},
         )
-        answer = await self._services.rest.execute(operation, values, context)
-        if answer.errors:
-            raise Refusal.of_error(answer.errors[0])
-        data = answer.data or b"null"
-        return row.unwell if row.unwell and _is_unwell(data) else row.success, data
+        found = await self._services.rest.execute(operation, values, context)
+        if found.errors:
+            raise Refusal.of_error(found.errors[0])
+        data = found.data or b"null"
+        status = row.unwell if row.unwell and _is_unwell(data) else row.success
+        return _Answer(status, envelope.success(data, request.id))
 
     def _row(self, request: Request) -> tuple[Row, dict[str, str]]:
         rows, path = self._routes.find(request.scope["path"])
@@ -103,18 +97,17 @@ class Endpoint:
         return await self._services.context(token, request.id, request.address)
 
 
-@dataclass
-class _Response:
+class _Answer(NamedTuple):
     status: int
     body: bytes
     headers: Headers = ()
 
 
-def _refused(refusal: Refusal, request_id: str) -> _Response:
+def _refused(refusal: Refusal, request_id: str) -> _Answer:
     headers = list(refusal.headers)
     if refusal.status == HTTPStatus.UNAUTHORIZED:
         headers.append((b"www-authenticate", b"Bearer"))
-    return _Response(refusal.status, envelope.failure(refusal, request_id), headers)
+    return _Answer(refusal.status, envelope.failure(refusal, request_id), headers)
 
 
 def _reads_body(row: Row, operation: Prepared, path: Mapping[str, str]) -> bool:
