@@ -39,9 +39,8 @@ class Leaves:
             case "DateTime":
                 return self._times()
             case "Duration" | "Float" | "Boolean":
-                show = self.shown(type_)
-                assert show
-                return _each(show)
+                assert is_leaf_type(type_)
+                return _each(type_.coerce_output_value)
             case name if name in PLAIN:
                 return None
             case _:
@@ -102,8 +101,10 @@ def _each(function: Callable[[Any], Any]) -> Convert:
     return lambda values: [None if value is None else function(value) for value in values]
 
 
-def _names(type_: GraphQLEnumType) -> Convert:
+def _names(type_: GraphQLEnumType) -> Convert | None:
     names: dict[Any, str | None] = {str(value.value): name for name, value in type_.values.items()}
+    if all(name == value for value, name in names.items()):
+        return None
     names[None] = None
     return lambda values: list(map(names.__getitem__, values))
 

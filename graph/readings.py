@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import Dialect, Integer, bindparam, literal_column
@@ -24,15 +24,12 @@ MOST_FORMS = 128
 
 
 class Begun(NamedTuple):
-    """What is to be read: a statement, and what its rows show by themselves or by reading on."""
+    """What is to be read: by one statement and what it shows, or by a reading of it and others."""
 
     fetch: Fetch
     show: Callable[[Rows], Any] | None
-    read_on: Callable[[Rows], Reading[Any]]
-
-    def read(self) -> Reading[Any]:
-        rows = yield self.fetch
-        return self.show(rows) if self.show else (yield from self.read_on(rows))
+    """None where its rows are not all that is shown."""
+    read: Callable[[], Reading[Any]]
 
 
 class GotReading:
@@ -52,9 +49,10 @@ class GotReading:
     def begin(self, arguments: Mapping[str, Any], actor: Actor) -> Begun:
         compiled = self._compiled.get(actor.role) or self._compile(actor)
         fetch = compiled.fetch({"id": arguments["id"], "viewer_id": actor.id})
-        return Begun(fetch, self._show_alone, self._read_on)
+        return Begun(fetch, self._show_alone, partial(self._read, fetch))
 
-    def _read_on(self, rows: Rows) -> Reading[Any]:
+    def _read(self, fetch: Fetch) -> Reading[Any]:
+        rows = yield fetch
         return self._shown((yield from self._level.fill(rows)))
 
     def _shower(self) -> Callable[[Rows], Any] | None:
@@ -181,16 +179,17 @@ class _Form:
         fetch = self._rows.fetch(values)
         return Begun(
             fetch,
-            (lambda rows: self._show(rows, asked)) if self._is_single else None,
-            lambda rows: self._read_on(rows, asked, values),
+            partial(self._show, asked) if self._is_single else None,
+            partial(self._read, fetch, asked, values),
         )
 
-    def _read_on(self, rows: Rows, asked: Asked, values: Mapping[str, Any]) -> Reading[Any]:
+    def _read(self, fetch: Fetch, asked: Asked, values: Mapping[str, Any]) -> Reading[Any]:
+        rows: Rows = yield fetch
         cells = yield from self._level.fill(self._cut(rows, asked))
         count = (yield from self._count_beside(rows, values)) if self._is_counted else 0
         return self._shown(_Found(asked, cells, len(rows), count))
 
-    def _show(self, rows: Rows, asked: Asked) -> Any:
+    def _show(self, asked: Asked, rows: Rows) -> Any:
         cells = self._level.cells(self._cut(rows, asked))
         return self._shown(_Found(asked, cells, len(rows), 0))
 

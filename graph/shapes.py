@@ -340,7 +340,9 @@ class _Related:
             found = None
             if owner is not None:
                 rows = yield self._compiled.fetch({"ids": owner})
-                found = self._shape.build((yield from self._level.fill(rows)))
+                level = self._level
+                cells = level.cells(rows) if level.is_single else (yield from level.fill(rows))
+                found = self._shape.build(cells)
             shown.append(self._single(found) if self._source.single else found)
         return shown
 
