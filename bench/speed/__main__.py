@@ -24,13 +24,15 @@ from bench.speed.seed import seed
 from bench.speed.servers import Server, serving
 
 TASKS = 10_000
-CREATED = 300
+CREATED = 1500
+"""Tasks that each server creates, over all rounds."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each trial")
+    # Many short trials: a machine is slower for a while now and then, and then for all of a round.
+    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--seconds", type=float, default=0.2, help="of each trial")
     parser.add_argument("--connections", type=int, default=8)
     parser.add_argument("--only", default="", help="names of what is measured: Q1,M1")
     parser.add_argument("--starts", type=int, default=3, help="of each server, to be timed")
@@ -69,12 +71,18 @@ def measured(
         check_alike(servers, asked)
         for number in range(chosen.rounds):
             for server, what in _turns(servers, chosen.only, number):
-                bound = Bound(requests=CREATED) if what == "M1" else Bound(seconds=chosen.seconds)
+                bound = _bound(what, chosen)
                 found = trial(server, what, asked[server.port], chosen.connections, bound)
                 figures.add(server, what, found)
                 known = f"{server.contender.name}, {server.database}, {what}"
                 print(f"round {number + 1}: {known}: {found}", file=sys.stderr)
     return starts, figures
+
+
+def _bound(what: str, chosen: argparse.Namespace) -> Bound:
+    if what == "M1":
+        return Bound(requests=-(-CREATED // chosen.rounds))
+    return Bound(seconds=chosen.seconds)
 
 
 def _turns(servers: list[Server], only: str, number: int) -> Iterator[tuple[Server, str]]:
