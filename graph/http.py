@@ -112,7 +112,7 @@ class Request:
             ],
         }
         if ANSWERED_WHOLE in self.scope.get("extensions", ()):
-            await send({**head, "body": body})
+            await send(head | {"body": body})
         else:
             await send(head)
             await send({"type": "http.response.body", "body": body})

@@ -43,7 +43,9 @@ class GotReading:
         statement = self._noun.select()
         self._level = Level(self._noun, statement, dialect, leaves, is_one=True, shows=True)
         self._shape = self._level.shape(chosen.selected)
-        self._show_alone = self._shower()
+        self._show_alone: Callable[[Rows], Any] | None = None
+        if self._level.is_single:
+            self._show_alone = self._show_flat if self._shape.is_flat else self._show
         self._compiled: dict[Role, Compiled] = {}
 
     def begin(self, arguments: Mapping[str, Any], actor: Actor) -> Begun:
@@ -54,11 +56,6 @@ class GotReading:
     def _read(self, fetch: Fetch) -> Reading[Any]:
         rows = yield fetch
         return self._shown((yield from self._level.fill(rows)))
-
-    def _shower(self) -> Callable[[Rows], Any] | None:
-        if not self._level.is_single:
-            return None
-        return self._show_flat if self._shape.is_flat else self._show
 
     def _show(self, rows: Rows) -> Any:
         return self._shown(self._level.cells(rows))
