@@ -46,7 +46,7 @@ def main() -> None:
             starts, figures = measured(urls, directory, chosen)
         lists: large.Lists = {}
         if chosen.large:
-            lists = large.measured(postgres, Path(directory), min(chosen.rounds, 3))
+            lists = large.measured(postgres, Path(directory), chosen.rounds)
         version = uvloop.run(queue._asked(postgres, "SHOW server_version"))
     report.write(chosen, version, starts, figures, lists)
 

@@ -16,6 +16,7 @@ PLACES = 200
 APART = 7
 FIRST = 1400
 WARM_UP = 16
+WARM_UP_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ def trial(
 ) -> Trial:
     """Ask a server for as long as the bound allows, after it was warmed up."""
     requests = [server.contender.asks[what](place) for place in places]
-    uvloop.run(asked(server.port, requests, connections, Bound(requests=WARM_UP)))
+    warm_up = Bound(seconds=WARM_UP_SECONDS, requests=WARM_UP)
+    uvloop.run(asked(server.port, requests, connections, warm_up))
     before = server.cpu_seconds()
     took = sorted(uvloop.run(asked(server.port, requests, connections, bound)))
     spent = server.cpu_seconds() - before
