@@ -47,6 +47,8 @@ STATUS = {
     "WEBSOCKET_CONNECTION_FAILED": HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """A code that is not here is our own mistake: 500."""
+DATA = b'{"data":'
+META = '{"timestamp":"%s","request_id":"%s","version":"%s"}'
 
 
 class Refusal(Exception):
@@ -104,10 +106,11 @@ def success(data: bytes, request_id: str) -> bytes:
     A root field named `data` is the data; one named `guard` may stand before it, which is only
     there to be refused. Else all root fields are the data.
     """
-    if data.startswith((b'{"data":', b'{"guard":')):
-        data = data.partition(b'"data":')[2][:-1]
-    meta = orjson.dumps({"timestamp": now(), "request_id": request_id, "version": VERSION})
-    return b"".join((b'{"data":', data, b',"error":null,"meta":', meta, b"}"))
+    if data.startswith((DATA, b'{"guard":')):
+        data = data[data.index(b'"data":') + len(b'"data":') : -1]
+    # What is written as it is are plain words, ids of requests too.
+    meta = META % (now(), request_id, VERSION)
+    return b"".join((DATA, data, b',"error":null,"meta":', meta.encode(), b"}"))
 
 
 def failure(refusal: Refusal, request_id: str) -> bytes:

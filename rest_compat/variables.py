@@ -7,6 +7,7 @@ from typing import Any
 from graphql import (
     GraphQLEnumType,
     GraphQLError,
+    GraphQLID,
     GraphQLInputObjectType,
     GraphQLInputType,
     GraphQLList,
@@ -65,6 +66,8 @@ def collect(
 
 def _from_text(type_: GraphQLInputType, texts: Sequence[str], field: str) -> Any:
     nullable: Any = get_nullable_type(type_)
+    if nullable is GraphQLID:
+        return _leaf(nullable, texts[-1], field)
     if not isinstance(nullable, GraphQLList):
         return _checked(nullable, _literal(nullable, texts[-1]), field)
     item_type = get_nullable_type(nullable.of_type)
@@ -122,7 +125,7 @@ def _object(type_: GraphQLInputObjectType, value: Any, field: str) -> dict[str, 
 def _leaf(type_: Any, value: Any, field: str) -> Any:
     if isinstance(value, str) and "\0" in value:
         raise malformed(field, "Must be text without NUL")
-    if type_.name == "ID":
+    if type_ is GraphQLID:
         if not isinstance(value, str):
             raise malformed(field, _ISSUES["ID"])
         return value
