@@ -62,7 +62,7 @@ def execute(
 ) -> str:
     """Put a command into its lane; returns the run's id. It is tried once, never twice."""
     actor.must(Permission.EXECUTE)
-    if project_id:
+    if project_id is not None:
         projects.get_active(tx, actor, project_id)
     run_id = queue.enqueue(
         tx,

@@ -100,7 +100,7 @@ def create(
     Raises `ResourceLimitExceeded` when the user has as many as may be.
     """
     actor.must(Permission.READ)
-    if project_id:
+    if project_id is not None:
         projects.get(tx, actor, project_id)
     _check_room(tx, actor)
     session_id = new_id()

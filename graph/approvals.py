@@ -121,7 +121,7 @@ class ApprovalSubscription:
     async def approval_updates(
         self, info: Info, project_id: strawberry.ID | None = None, after: str | None = None
     ) -> AsyncIterator[ApprovalUpdate]:
-        if project_id:
+        if project_id is not None:
             await reading.get(info.context, "Project", projects.LISTING, project_id)
         async for event in stream.facts(info.context, after, project_id=project_id):
             if event.kind.startswith("approval."):

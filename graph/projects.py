@@ -185,9 +185,9 @@ class ProjectSubscription:
         task_id: strawberry.ID | None = None,
         after: str | None = None,
     ) -> AsyncIterator[TaskNews]:
-        if project_id:
+        if project_id is not None:
             await _project(info, project_id)
-        if task_id:
+        if task_id is not None:
             await reading.get(info.context, "Task", tasks.LISTING, task_id)
         async for event in stream.facts(
             info.context, after, project_id=project_id, task_id=task_id
