@@ -25,9 +25,6 @@ class Actor:
     def is_admin(self) -> bool:
         return self.role is Role.ADMIN
 
-    def may(self, permission: Permission) -> bool:
-        return permission in PERMISSIONS[self.role]
-
     def must(self, permission: Permission) -> None:
         """Raises `InsufficientPermissions` when this user may not."""
         if permission not in PERMISSIONS[self.role]:

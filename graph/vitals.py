@@ -33,10 +33,16 @@ class LastMinute:
         """Count what began then, by `time.perf_counter`, and has come to its end now."""
         now = time.perf_counter()
         if now >= self._second_ends:
-            self.sum_up(now)
+            self._sum_up(now)
         self._taken.append(now - began)
 
-    def sum_up(self, now: float) -> None:
+    def sums(self) -> tuple[int, float]:
+        """How many there were, and how many seconds they took together."""
+        self._sum_up(time.perf_counter())
+        counts, seconds = zip((0, 0.0), *(sums for _, *sums in self._before), strict=True)
+        return sum(counts), sum(seconds)
+
+    def _sum_up(self, now: float) -> None:
         """Have the histogram told of all that was counted, and let go of what is too old."""
         if self._taken:
             self._before.append((self._second_ends, len(self._taken), sum(self._taken)))
@@ -46,12 +52,6 @@ class LastMinute:
         self._second_ends = now // 1 + 1
         while self._before and self._before[0][0] <= self._second_ends - SECONDS:
             self._before.popleft()
-
-    def sums(self) -> tuple[int, float]:
-        """How many there were, and how many seconds they took together."""
-        self.sum_up(time.perf_counter())
-        counts, seconds = zip((0, 0.0), *(sums for _, *sums in self._before), strict=True)
-        return sum(counts), sum(seconds)
 
 
 class Vitals:
