@@ -243,7 +243,7 @@ class Backend:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
             with theirs:
                 shim = _start_shim(self.wrapper, spec, theirs)
-            undo.callback(_end_shim, shim, ours)
+            undo.callback(_end_shim, shim, ours, spec.tag)
             identity = identify(await _introduced(ours, shim))
             _limit(identity.pid, spec.limits)
             process = Process(shim, ours, identity, spec.tag)
@@ -313,10 +313,11 @@ def _start_shim(
     return shim
 
 
-def _end_shim(shim: subprocess.Popen[bytes], control: socket.socket) -> None:
-    """Before it has begun: the one process below it ends by itself."""
+def _end_shim(shim: subprocess.Popen[bytes], control: socket.socket, tag: str) -> None:
+    """Before it has begun. What bubblewrap has forked may not end with it that early: it then
+    waits for ever to be set up, with our pipes in its hands."""
     control.close()
-    shim.kill()
+    sweep(tag)
     shim.communicate()
 
 

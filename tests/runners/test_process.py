@@ -18,7 +18,7 @@ from tests.runners.commands import (
     spec_for,
     stat_fields,
 )
-from tests.runners.witness import UP, grown
+from tests.runners.witness import UP, grown, witness
 
 # Reports an exit with code 3 as soon as there is an order. Before CONTROL comes how to run a shim.
 SHIM_THAT_DOES_NOT_READ = """
@@ -304,6 +304,22 @@ async def test_a_cancelled_spawn_leaves_nothing(backend: Backend, tmp_path: Path
 
     assert await backend.sweep(spec.tag) == 0
     assert trace(tmp_path) == []
+
+
+async def test_a_cancelled_spawn_leaves_nothing_that_outlives_its_wrapper(tmp_path: Path) -> None:
+    """As bubblewrap's child does, when bubblewrap is killed before it has set it up."""
+    forks = f"sh -c '{UP}; exec sleep 1000' 9>{tmp_path}/witness; exit 1"
+    forking = Backend("namespace", wrapper=("sh", "-c", forks))
+    spec = spec_for(tmp_path, "touch", "trace")
+    async with witness(tmp_path) as observer:
+        spawning = asyncio.create_task(forking.spawn(spec))
+        await observer.up()
+        spawning.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await spawning
+
+        assert await observer.all_gone()
+    assert trace(tmp_path) == ["witness"]
 
 
 async def test_a_wrapper_that_fails_says_why(tmp_path: Path) -> None:
