@@ -53,19 +53,24 @@ def is_alive(identity: Identity) -> bool:
 
 
 def sweep(tag: str) -> int:
-    """Kill all that carry the tag and all that descend from them, until none is found.
+    """Kill all that carry the tag and all that descend from them, until none is alive.
 
     Answers how many were killed. Takes a scan of /proc, so it blocks for some milliseconds, and
     gives up after 10 seconds on what cannot be killed. What has cleared its environment *and* lost
     every tagged ancestor is not found: a living shim, or a namespace, leaves no such process.
     """
-    killed: set[int] = set()
+    killed: set[Identity] = set()
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while (found := set(_tagged_trees(tag))) and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        found = set(_tagged_trees(tag))
+        # What is slow to die may not be found any more: its tag goes first, or its parent.
+        if not found and not any(map(is_alive, killed)):
+            break
         for pid in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):
+                identity = identify(pid)
                 os.kill(pid, signal.SIGKILL)
-                killed.add(pid)
+                killed.add(identity)
         time.sleep(PAUSE_SECONDS)
     return len(killed)
 

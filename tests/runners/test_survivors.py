@@ -78,6 +78,25 @@ def test_a_sweep_kills_what_carries_the_tag_and_all_below_it(
     assert sleeper.poll() is None
 
 
+def test_a_sweep_waits_for_what_is_slow_to_die() -> None:
+    """Killed, but not scheduled; and found by its parent alone, which has gone by then."""
+    processor = min(os.sched_getaffinity(0))
+    with (
+        tagged("run-1", sys.executable, "-c", PARENT) as parent,
+        subprocess.Popen(("sh", "-c", "while :; do :; done")) as busy,
+    ):
+        assert parent.stdout is not None
+        child = identify(int(parent.stdout.readline()))
+        os.sched_setaffinity(busy.pid, {processor})
+        os.sched_setaffinity(child.pid, {processor})
+        os.sched_setscheduler(child.pid, os.SCHED_IDLE, os.sched_param(0))
+        sweep("run-1")
+        survives = is_alive(child)
+        busy.kill()
+
+    assert not survives
+
+
 def test_a_sweep_finds_nothing_when_nothing_is_left() -> None:
     assert sweep("no-such-run") == 0
 
