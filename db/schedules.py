@@ -105,8 +105,9 @@ def keep(tx: Tx) -> int:
     due = tx.all(_DUE)
     for schedule in due:
         _keep_time(tx, schedule)
-    owed = tx.all(_OWED)
-    for schedule in owed:
+    # One of each task, the first: what else is owed waits until that has ended.
+    owed = {schedule.task_id: schedule for schedule in reversed(tx.all(_OWED))}
+    for schedule in owed.values():
         _set(tx, schedule.id, owed_at=None)
         _execute(tx, schedule)
     return len(due) + len(owed)
@@ -119,12 +120,15 @@ def next_after(moment: datetime, cron: str, time_zone: str) -> datetime | None:
     set back, a time that comes twice is kept once. None when there is none in fifty years.
     """
     there = moment.astimezone(ZoneInfo(time_zone))
-    found = next(CronSim(cron, there), None)
-    return found.astimezone(UTC) if found else None
+    times = (time.astimezone(UTC) for time in CronSim(cron, there))
+    # Within an hour that comes twice it answers with the first one, which may be over.
+    return next((time for time in times if time > moment), None)
 
 
 def _keep_time(tx: Tx, schedule: Row[Any]) -> None:
-    upcoming = next_after(tx.now, schedule.cron, schedule.time_zone)
+    # It is due by the clock of the database, which may be ahead of ours.
+    now = max(tx.now, schedule.next_at)
+    upcoming = next_after(now, schedule.cron, schedule.time_zone)
     _set(tx, schedule.id, next_at=upcoming, last_at=tx.now)
     if tx.now - schedule.next_at > PUNCTUAL and schedule.missed == Missed.SKIP:
         _tell(tx, "schedule.missed", None, schedule)

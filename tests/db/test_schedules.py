@@ -44,6 +44,14 @@ def test_a_time_that_comes_twice_is_kept_once() -> None:
     assert timedelta(hours=24) <= second - first <= timedelta(hours=25)
 
 
+def test_a_time_that_comes_twice_is_over_once_it_has_been() -> None:
+    """Where it is half past two for the second time, and where that is just to come."""
+    moments = [datetime(2026, 10, 25, 1, minute, tzinfo=UTC) for minute in (10, 30, 50)]
+    found = [schedules.next_after(moment, "30 2 * * *", "Europe/Vienna") for moment in moments]
+
+    assert [datetime(2026, 10, 26, 1, 30, tzinfo=UTC)] * 3 == found
+
+
 @pytest.mark.parametrize("cron", ["", "* * * *", "61 * * * *", "0 0 31 2 *", "@daily"])
 async def test_what_is_no_cron_expression_is_refused(sqlite_url: str, cron: str) -> None:
     async with queues.opened(sqlite_url, 1) as (database,):
@@ -75,6 +83,24 @@ async def test_a_schedule_that_is_due_executes_its_task_once(database_url: str) 
     assert schedule.next_at > datetime.now(UTC)
 
 
+async def test_a_schedule_is_kept_once_where_our_clock_is_behind(database_url: str) -> None:
+    minute = datetime.now(UTC).replace(second=0, microsecond=0)
+
+    def keep(tx: Tx) -> int:
+        tx.now = minute - timedelta(seconds=0.5)
+        return schedules.keep(tx)
+
+    async with queues.opened(database_url, 1) as (database,):
+        _, schedule_id = await scheduled(database, cron="* * * * *", missed=Missed.RUN_ONCE)
+        at = update(table).where(table.c.id == schedule_id).values(next_at=minute)
+        await queues.carry_out(database, at)
+        await database.write(keep)
+        schedule = await database.first(select(table))
+
+    assert schedule
+    assert minute + timedelta(minutes=1) == schedule.next_at
+
+
 async def test_a_paused_schedule_does_nothing(database_url: str) -> None:
     async with queues.opened(database_url, 1) as (database,):
         user, schedule_id = await scheduled(database)
@@ -104,6 +130,30 @@ async def test_overlap_queue_executes_it_again_when_the_active_run_has_ended(
 
     assert [0, 1] == [before, after]
     assert [RunStatus.COMPLETED, RunStatus.QUEUED] == [run.status for run in found]
+
+
+async def test_what_two_schedules_of_a_task_owe_is_made_up_for_one_after_the_other(
+    database_url: str,
+) -> None:
+    def owe_another(tx: Tx) -> None:
+        user = queues.add_user(tx, "another")
+        schedules.create(tx, user, task_id=run.task_id, cron="0 7 * * *", overlap=Overlap.QUEUE)
+        tx.execute(update(table).values(owed_at=tx.now))
+
+    def carry_out_next(tx: Tx) -> None:
+        (next_run,) = tx.enact(claims.claim(tx, claims.enlist(tx, "host", "boot", 1, 1, 1), 1))
+        tx.enact(lifecycle.record(tx, [ended(next_run)]))
+
+    async with queues.opened(database_url, 1) as (database,):
+        run = await kept_while_running(database, Overlap.QUEUE)
+        await database.write(owe_another)
+        await database.enact(lifecycle.record, [ended(run)])
+        for _ in range(2):
+            await database.write(schedules.keep)
+            await database.write(carry_out_next)
+        found = await database.rows(select(runs.c.status))
+
+    assert [RunStatus.COMPLETED] * 3 == [found_run.status for found_run in found]
 
 
 async def test_overlap_replace_cancels_the_active_run_first(database_url: str) -> None:
