@@ -97,7 +97,8 @@ def _setting(changes: Mapping[str, Any]) -> Change:
 
 def _retagging(retag: Callable[[list[str]], list[str]]) -> Change:
     def change(tx: Tx, actor: Actor, task_id: str) -> None:
-        task = tasks.get(tx, actor, task_id, changing=True)
-        tasks.change(tx, actor, task_id, {"tags": retag(task.tags)})
+        tasks.get(tx, actor, task_id, changing=True)
+        tags = tasks.locked(tx, task_id).tags
+        tasks.change(tx, actor, task_id, {"tags": retag(tags)})
 
     return change

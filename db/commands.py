@@ -11,7 +11,7 @@ from db import events, lifecycle, projects
 from db import runs as queue
 from db.actors import Actor
 from db.engine import Tx
-from db.errors import InvalidFormat
+from db.errors import InvalidFormat, ProjectNotFound
 from db.tables import runs
 from db.types import Lane, Permission, RunnerName, RunStatus
 from db.validation import json_object, text
@@ -64,6 +64,8 @@ def execute(
     actor.must(Permission.EXECUTE)
     if project_id is not None:
         projects.get_active(tx, actor, project_id)
+        if not tx.first(projects.staying(project_id)):
+            raise ProjectNotFound(project_id=project_id)
     run_id = queue.enqueue(
         tx,
         actor,

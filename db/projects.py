@@ -11,11 +11,13 @@ from sqlalchemy import (
     Select,
     bindparam,
     cast,
+    delete,
     exists,
     func,
     insert,
     select,
     true,
+    union_all,
     update,
 )
 
@@ -34,7 +36,7 @@ from db.patches import patched
 from db.search import searched
 from db.statements import Statement, Writing
 from db.tables import events as log
-from db.tables import leases, members, projects, tasks, waiting
+from db.tables import leases, members, projects, schedules, tasks, waiting
 from db.types import MemberRole, Permission, ProjectStatus, TaskStatus
 from db.validation import json_object, no_nulls, text, whole_number
 from db.words import Document
@@ -223,11 +225,13 @@ def set_defaults(
 def remove(tx: Tx, actor: Actor, project_id: str) -> datetime:
     """Delete a project softly; returns when. Raises `ResourceInUse` while something runs in it."""
     actor.must(Permission.WRITE)
+    # Whoever puts a run into it has done so by then, or finds it gone.
+    tx.execute(select(projects.c.id).where(projects.c.id == project_id).with_for_update())
     get(tx, actor, project_id, changing=True)
-    for active in (waiting, leases):
-        if tx.first(select(active.c.run_id).where(active.c.bucket == project_id).limit(1)):
-            raise ResourceInUse(project_id=project_id)
+    if tx.first(_ACTIVE, {"project": project_id}):
+        raise ResourceInUse(project_id=project_id)
     tx.execute(update(projects).where(projects.c.id == project_id).values(deleted_at=tx.now))
+    tx.execute(delete(schedules).where(schedules.c.project_id == project_id))
     events.tell(tx, "project.deleted", actor, project_id=project_id, data={})
     return tx.now
 
@@ -253,6 +257,12 @@ def get_active(tx: Tx, actor: Actor, project_id: str) -> Row[Any]:
     project = get(tx, actor, project_id, changing=True)
     check_active(project)
     return project
+
+
+def staying(project_id: Any) -> Select[Any]:
+    """The project, if it is not deleted, nor will be until we have committed."""
+    is_there = projects.c.id == project_id, projects.c.deleted_at.is_(None)
+    return select(projects.c.id).where(*is_there).with_for_update(read=True, key_share=True)
 
 
 def check_change(actor: Actor, project_id: str, status: str | None, role: str | None) -> None:
@@ -343,6 +353,13 @@ def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
     return {field: value for field, value in values.items() if field != "description"}
 
 
+# One statement: a run goes from one of these tables to the other at once.
+_ACTIVE = union_all(
+    *(
+        select(queue.c.run_id).where(queue.c.bucket == bindparam("project"))
+        for queue in (waiting, leases)
+    )
+).limit(1)
 _LOCK = Statement(
     select(projects.c.id)
     .where(projects.c.id == bindparam("project"))

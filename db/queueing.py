@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row, bindparam, func, select, tuple_, update
 
-from db import events, runs, standing
+from db import events, projects, runs, standing
 from db.adding import named
 from db.engine import Moment, Overtaken, Tx
 from db.errors import QueueFull
@@ -47,7 +47,8 @@ class Place:
 def add(at: Moment, queued: Queued) -> Writing[str]:
     """Put a task's run into its lane; returns its id.
 
-    Raises `Overtaken` when the task has been executed, or deleted, since it was read.
+    Raises `Overtaken` when the task has been executed, or it or its project deleted, since it was
+    read.
     """
     fact = queued.fact
     values = {
@@ -118,6 +119,7 @@ _change_task = (
         tasks.c.id == bindparam("tasks_id"),
         tasks.c.active_run_id.is_(None),
         tasks.c.deleted_at.is_(None),
+        projects.staying(tasks.c.project_id).exists(),
     )
     .values({name: bindparam(f"tasks_{name}", type_=tasks.c[name].type) for name in _CHANGED})
 )

@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from db import adding, agents, events, lifecycle, projects, queueing, runs, search, standing, terms
 from db.actors import Actor
-from db.engine import Moment, Tx
+from db.engine import Moment, Overtaken, Tx
 from db.errors import (
     Invalid,
     ProjectLimitExceeded,
@@ -32,7 +32,7 @@ from db.listing import Filter, Listing, one_of, sifted
 from db.queueing import Queued
 from db.search import searched
 from db.statements import Part, Statement, Writing
-from db.tables import members, task_tags, tasks
+from db.tables import members, schedules, task_tags, tasks
 from db.tables import projects as projects_table
 from db.task_fields import valid
 from db.types import Lane, Permission, RunnerName, TaskStatus
@@ -137,7 +137,12 @@ def change(tx: Tx, actor: Actor, task_id: str, changes: Mapping[str, Any]) -> No
         changed |= _moments(tx, task, changed["status"])
     if not changed:
         return
-    tx.execute(update(tasks).where(tasks.c.id == task_id).values(**changed, updated_at=tx.now))
+    where = [tasks.c.id == task_id]
+    if "status" in changed:
+        where.append(tasks.c.active_run_id.is_(None))
+    write = update(tasks).where(*where).values(**changed, updated_at=tx.now)
+    if tx.execute(write).rowcount == 0:
+        raise Overtaken
     if "tags" in changed:
         tx.execute(delete(task_tags).where(task_tags.c.task_id == task_id))
         _tag(tx, task_id, changed["tags"])
@@ -154,6 +159,7 @@ def remove(tx: Tx, actor: Actor, task_id: str) -> datetime:
     gone = update(tasks).where(*is_idle).values(deleted_at=tx.now, updated_at=tx.now)
     if tx.execute(gone).rowcount == 0:
         raise ResourceInUse(task_id=task_id)
+    tx.execute(delete(schedules).where(schedules.c.task_id == task_id))
     tell(tx, "task.deleted", actor, task.project_id, task_id, task._asdict())
     return tx.now
 
@@ -215,8 +221,10 @@ def cancel(tx: Tx, actor: Actor, task_id: str, reason: str | None = None) -> str
         lifecycle.cancel(tx, actor, run, reason)
         return str(run.id)
     projects.check_active(project)
-    # What ran when it was read may have ended since: it is read again, and nobody changes it now.
-    task = tx.connection.execute(_LOCKED, {"id": task_id}).one()
+    # What ran when it was read may have ended since, and another one may have been begun.
+    task = locked(tx, task_id)
+    if task.active_run_id:
+        raise Overtaken
     if task.status in FINAL:
         raise Invalid("status", "The task has come to its end already", status=task.status)
     standing.record_cancelled(tx, actor, task, reason)
@@ -226,6 +234,11 @@ def cancel(tx: Tx, actor: Actor, task_id: str, reason: str | None = None) -> str
 def get(tx: Tx, actor: Actor, task_id: str, *, changing: bool = False) -> Row[Any]:
     """The task, if the actor may see it, and change it when that is meant."""
     return tx.enact(_found(_TASK, actor, task_id, changing=changing))
+
+
+def locked(tx: Tx, task_id: str) -> Row[Any]:
+    """The task as it is now, which nobody changes until we have committed."""
+    return tx.execute(_LOCKED, {"id": task_id}).one()
 
 
 def _found(

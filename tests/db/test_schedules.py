@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from db import claims, lifecycle, schedules
+from db import claims, lifecycle, projects, schedules, tasks
 from db.actors import Actor
 from db.clock import from_now
 from db.engine import Database, Tx
 from db.errors import InvalidFormat, ResourceNotFound
 from db.lifecycle import Begun, Ended, Outcome
-from db.tables import events, projects, runs
+from db.tables import events, runs
+from db.tables import projects as project_rows
 from db.tables import schedules as table
 from db.types import Missed, Overlap, ProjectStatus, RunStatus
 from tests.db import queues
@@ -209,6 +210,24 @@ async def test_a_schedule_that_was_removed_is_gone(database_url: str) -> None:
             await database.write(schedules.remove, user, schedule_id)
 
 
+async def test_schedules_go_with_their_task(database_url: str) -> None:
+    async with queues.opened(database_url, 1) as (database,):
+        user, _ = await scheduled(database)
+        (task_id,) = (await database.rows(select(table.c.task_id)))[0]
+        await database.write(tasks.remove, user, task_id)
+
+        assert [] == await database.rows(select(table))
+
+
+async def test_schedules_go_with_their_project(database_url: str) -> None:
+    async with queues.opened(database_url, 1) as (database,):
+        user, _ = await scheduled(database)
+        (project_id,) = (await database.rows(select(table.c.project_id)))[0]
+        await database.write(projects.remove, user, project_id)
+
+        assert [] == await database.rows(select(table))
+
+
 async def scheduled(
     database: Database, *, status: ProjectStatus = ProjectStatus.ACTIVE, **rest: Any
 ) -> tuple[Actor, str]:
@@ -222,7 +241,7 @@ async def scheduled(
 
     user, schedule_id = await database.write(unit)
     if status is not ProjectStatus.ACTIVE:
-        await queues.carry_out(database, update(projects).values(status=status))
+        await queues.carry_out(database, update(project_rows).values(status=status))
     return user, schedule_id
 
 
