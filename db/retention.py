@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, Table, delete, func, select, update
+from sqlalchemy import Column, Select, Table, delete, func, select, update
 
 from db.engine import Tx
 from db.tables import (
@@ -14,10 +14,12 @@ from db.tables import (
     deliveries,
     documents,
     events,
+    leases,
     metadata,
     projects,
     runs,
     tasks,
+    waiting,
     webhooks,
 )
 
@@ -30,7 +32,7 @@ class Rule:
     """What is forgotten so long after its end: counted by `old`, a batch at a time by `forget`."""
 
     old: Callable[[datetime], Select[Any]]
-    forget: Callable[[Tx, Sequence[Any]], None]
+    forget: Callable[[Tx, Sequence[Any]], int]
     at_once: int = ROWS_AT_ONCE
 
     def count(self, tx: Tx, age: timedelta) -> int:
@@ -39,13 +41,14 @@ class Rule:
         counted: int = tx.scalar(select(func.count()).select_from(old))
         return counted
 
-    def forget_some(self, tx: Tx, age: timedelta) -> int:
-        """Forget one batch, of what nobody else is busy with; 0 when there is no more."""
+    def forget_some(self, tx: Tx, age: timedelta) -> int | None:
+        """Forget one batch, of what nobody else is busy with; None when there is no more.
+
+        Answers how much of it that was: 0 when it was what refers to it, which goes first.
+        """
         some = self.old(tx.now - age).limit(self.at_once).with_for_update(skip_locked=True)
         keys = [row[0] for row in tx.all(some)]
-        if keys:
-            self.forget(tx, keys)
-        return len(keys)
+        return self.forget(tx, keys) if keys else None
 
 
 def _old_output(before: datetime) -> Select[Any]:
@@ -53,20 +56,23 @@ def _old_output(before: datetime) -> Select[Any]:
     return select(runs.c.id).where(runs.c.finished_at < before, printed)
 
 
-def _forget_output(tx: Tx, run_ids: Sequence[str]) -> None:
+def _forget_output(tx: Tx, run_ids: Sequence[str]) -> int:
     for told in (chunks, agent_events):
         tx.execute(delete(told).where(told.c.run_id.in_(run_ids)))
     all_of_it = {"omitted_bytes": runs.c.total_bytes}
-    tx.execute(update(runs).where(runs.c.id.in_(run_ids)).values(all_of_it))
+    return tx.execute(update(runs).where(runs.c.id.in_(run_ids)).values(all_of_it)).rowcount
 
 
 def _old_events(before: datetime) -> Select[Any]:
+    """The newest one is kept: SQLite would count from the beginning again without it."""
+    newest = select(func.max(events.alias("newer").c.seq)).scalar_subquery()
+    old = events.c.at < before, events.c.seq < newest
     # By number, which is their age: the oldest ones are where the log begins.
-    return select(events.c.seq).where(events.c.at < before).order_by(events.c.seq)
+    return select(events.c.seq).where(*old).order_by(events.c.seq)
 
 
-def _forget_events(tx: Tx, numbers: Sequence[int]) -> None:
-    tx.execute(delete(events).where(events.c.seq.in_(numbers)))
+def _forget_events(tx: Tx, numbers: Sequence[int]) -> int:
+    return tx.execute(delete(events).where(events.c.seq.in_(numbers))).rowcount
 
 
 def _old_runs(before: datetime) -> Select[Any]:
@@ -85,29 +91,40 @@ def _deleted(table: Table) -> Callable[[datetime], Select[Any]]:
     return lambda before: select(table.c.id).where(table.c.deleted_at < before)
 
 
-def _forgets(table: Table) -> Callable[[Tx, Sequence[Any]], None]:
+def _forgets(table: Table) -> Callable[[Tx, Sequence[Any]], int]:
     return lambda tx, ids: _remove(tx, table, ids)
 
 
-def _remove(tx: Tx, table: Table, ids: Sequence[Any]) -> None:
-    """Remove rows, and first all that refers to them, however far away."""
-    for child, column in _children(table):
-        if "id" in child.c:
-            theirs = [row.id for row in tx.all(select(child.c.id).where(child.c[column].in_(ids)))]
-            if theirs:
-                _remove(tx, child, theirs)
-        else:
-            tx.execute(delete(child).where(child.c[column].in_(ids)))
-    if table in (tasks, projects):
-        tx.execute(delete(documents).where(documents.c.id.in_(ids)))
-    tx.execute(delete(table).where(table.c.id.in_(ids)))
+def _remove(tx: Tx, table: Table, ids: Sequence[Any]) -> int:
+    """Remove rows, or first a batch of what refers to them, however far away; how many of them."""
+    for column in _referring(table):
+        child = column.table
+        if column.primary_key:
+            tx.execute(delete(child).where(column.in_(ids)))
+            continue
+        theirs = select(child.c.id).where(column.in_(ids)).limit(_at_once(child))
+        if found := [row.id for row in tx.all(theirs)]:
+            _remove(tx, child, found)
+            return 0
+    return tx.execute(delete(table).where(table.c.id.in_(ids))).rowcount
 
 
-def _children(table: Table) -> Iterator[tuple[Table, str]]:
+def _at_once(table: Table) -> int:
+    return RUNS_AT_ONCE if table in (runs, tasks) else ROWS_AT_ONCE
+
+
+def _referring(table: Table) -> Iterator[Column[Any]]:
+    """The columns that refer to a table, whether or not a foreign key says so."""
     for child in metadata.tables.values():
-        for key in child.foreign_keys:
-            if key.column.table is table:
-                yield child, key.parent.name
+        yield from (key.parent for key in child.foreign_keys if key.column.table is table)
+    yield from _REFERRING_FREELY.get(table, ())
+
+
+_REFERRING_FREELY: Mapping[Table, Sequence[Column[Any]]] = {
+    runs: (waiting.c.run_id, leases.c.run_id),
+    tasks: (documents.c.id,),
+    projects: (documents.c.id,),
+}
 
 
 RULES: Mapping[str, Rule] = {

@@ -52,7 +52,7 @@ class Upkeep:
         forgotten = dict.fromkeys(self._ages, 0)
         for name, age in self._ages.items():
             rule = retention.RULES[name]
-            while count := await self._database.write(rule.forget_some, age):
+            while (count := await self._database.write(rule.forget_some, age)) is not None:
                 forgotten[name] += count
                 await asyncio.sleep(PAUSE_SECONDS)
         if any(forgotten.values()):

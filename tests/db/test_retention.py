@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import func, select, update
 
 from db import claims, lifecycle, output, retention, tasks
@@ -11,12 +12,13 @@ from db.clock import from_now
 from db.engine import Database, Tx
 from db.lifecycle import Begun, Ended, Outcome
 from db.output import Chunk
-from db.tables import chunks, events, metadata, projects, runs, users
+from db.tables import chunks, events, metadata, projects, runs, users, waiting
 from db.tables import tasks as task_rows
 from db.types import Lane, Role, RunStatus, Stream
 from tests.db import queues
 
 DAY = timedelta(days=1)
+LONG_AGO = from_now(-2 * 24 * 3600)
 
 
 async def test_old_output_is_forgotten_and_the_run_says_so(database_url: str) -> None:
@@ -47,24 +49,27 @@ async def test_a_tasks_newest_run_is_kept(database_url: str) -> None:
     assert [again] == [run.id for run in left]
 
 
-async def test_old_events_are_forgotten(database_url: str) -> None:
+async def test_old_events_are_forgotten_and_their_numbers_go_on(database_url: str) -> None:
     async with queues.opened(database_url, 1) as (database,):
         await database.write(finished_run)
         fresh = await forgotten(database, "events")
         await grow_old(database)
+        newest = await database.scalar(select(func.max(events.c.seq)))
         old = await forgotten(database, "events")
-        left = await database.scalar(select(func.count()).select_from(events))
+        left = [row.seq for row in await database.rows(select(events.c.seq))]
+        await database.write(run_again)
+        told = await database.rows(select(events.c.seq).order_by(events.c.seq))
 
     assert 0 == fresh
     assert old > 0
-    assert 0 == left
+    assert [newest] == left
+    assert told[1].seq > newest
 
 
 async def test_a_deleted_project_goes_with_all_that_refers_to_it(database_url: str) -> None:
     async with queues.opened(database_url, 1) as (database,):
         await database.write(finished_run)
-        gone = update(projects).values(deleted_at=from_now(-2 * 24 * 3600))
-        await queues.carry_out(database, gone)
+        await queues.carry_out(database, update(projects).values(deleted_at=LONG_AGO))
         old = await forgotten(database, "deleted_projects")
         left = {
             table.name: await database.scalar(select(func.count()).select_from(table))
@@ -77,15 +82,43 @@ async def test_a_deleted_project_goes_with_all_that_refers_to_it(database_url: s
     }
 
 
-def test_every_table_that_refers_to_another_is_found() -> None:
-    found = {child.name for child, _ in retention._children(task_rows)}
+async def test_what_refers_to_it_goes_first_in_small_batches(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "RUNS_AT_ONCE", 2)
+    left = []
+    async with queues.opened(database_url, 1) as (database,):
+        await database.write(finished_run)
+        for _ in range(4):
+            await database.write(run_again)
+        await queues.carry_out(database, update(task_rows).values(deleted_at=LONG_AGO))
+        rule = retention.RULES["deleted_tasks"]
+        while (count := await database.write(rule.forget_some, DAY)) is not None:
+            runs_left = await database.scalar(select(func.count()).select_from(runs))
+            left.append((runs_left, count))
 
-    assert {"task_tags", "task_dependencies", "runs", "schedules"} <= found
+    assert [(3, 0), (1, 0), (0, 0)] == left[:3]
+    assert 2 == sum(count for _, count in left)
+
+
+async def test_a_run_that_is_forgotten_has_no_place_in_the_queue(database_url: str) -> None:
+    async with queues.opened(database_url, 1) as (database,):
+        await database.write(queued_run)
+        await queues.carry_out(database, update(projects).values(deleted_at=LONG_AGO))
+        await forgotten(database, "deleted_projects")
+
+        assert [] == await database.rows(select(waiting))
+
+
+def test_every_table_that_refers_to_another_is_found() -> None:
+    found = {column.table.name for column in retention._referring(task_rows)}
+
+    assert {"task_tags", "task_dependencies", "runs", "schedules", "documents"} <= found
 
 
 async def forgotten(database: Database, name: str) -> int:
     count = 0
-    while some := await database.write(retention.RULES[name].forget_some, DAY):
+    while (some := await database.write(retention.RULES[name].forget_some, DAY)) is not None:
         count += some
     return count
 
@@ -94,9 +127,8 @@ async def grow_old(database: Database) -> None:
     """Let everything have happened two days ago."""
 
     def unit(tx: Tx) -> None:
-        then = from_now(-2 * 24 * 3600)
-        tx.execute(update(runs).values(finished_at=then))
-        tx.execute(update(events).values(at=then))
+        tx.execute(update(runs).values(finished_at=LONG_AGO))
+        tx.execute(update(events).values(at=LONG_AGO))
 
     await database.write(unit)
 
@@ -107,6 +139,13 @@ def finished_run(tx: Tx) -> str:
     first, second = queues.add_tasks(tx, user, queues.add_project(tx, user, 5), 2)
     queues.add_dependencies(tx, [(second, first)])
     return _carried_out(tx, tasks.execute(tx, user, first, Lane.NORMAL, {}))
+
+
+def queued_run(tx: Tx) -> None:
+    """A task's run that nobody has claimed."""
+    user = queues.add_user(tx, "user")
+    (task_id,) = queues.add_tasks(tx, user, queues.add_project(tx, user, 5), 1)
+    tasks.execute(tx, user, task_id, Lane.NORMAL, {})
 
 
 def run_again(tx: Tx) -> str:

@@ -150,10 +150,12 @@ async def test_old_deliveries_are_forgotten(database: Database, rule: str) -> No
     await queues.carry_out(database, update(delivery_rows).values(created_at=then))
     await queues.carry_out(database, update(rows).values(deleted_at=then))
     await queues.carry_out(database, update(project_rows).values(deleted_at=then))
-    forgotten = await database.write(retention.RULES[rule].forget_some, timedelta(days=1))
+    while await database.write(retention.RULES[rule].forget_some, timedelta(days=1)) is not None:
+        pass
     left = await database.scalar(select(func.count()).select_from(delivery_rows))
 
-    assert [0, 1, 0] == [kept, forgotten, left]
+    assert kept is None
+    assert 0 == left
 
 
 async def refusal(database: Database, unit: Any, *args: Any, **words: Any) -> str | None:
