@@ -141,11 +141,11 @@ def _take_at_once(at: Moment, alike: Mapping[_Kind, Sequence[Step]]) -> Writing[
     for place, (kind, steps) in enumerate(sorted(alike.items())):
         columns = kind.columns(at, steps)
         values["ids"] += columns["id"]
-        values["fences"] += columns.pop("fence")
+        values["fences"] += columns["fence"]
         differing = []
         for name, found in columns.items():
             # What they have in common is sent once: arrays cost both sides time.
-            if name == "id" or found.count(found[0]) < len(found):
+            if name in _WHICH or found.count(found[0]) < len(found):
                 differing.append(name)
                 values[f"{name}_{place}"] = found
             else:
@@ -194,8 +194,10 @@ def _at_once(kinds: Sequence[tuple[_Kind, Sequence[str]]]) -> Statement:
 def _written(kind: _Kind, differing: Sequence[str], place: int, held: CTE) -> Iterable[CTE]:
     arrays = {name: (f"{name}_{place}", _type(name)) for name in differing}
     new = batches.unnested(f"new_{place}", **arrays)
-    others = (new.c[name] for name in differing if name != "id")
-    step = select(held, *others).join(new, new.c.id == held.c.run_id).cte(f"step_{place}")
+    others = (new.c[name] for name in differing if name not in _WHICH)
+    # By its fence, too: of the same run there may be a step of another attempt.
+    is_meant = and_(new.c.id == held.c.run_id, new.c.fence == held.c.fence)
+    step = select(held, *others).join(new, is_meant).cte(f"step_{place}")
 
     def value(name: str) -> ColumnElement[Any]:
         return step.c[name] if name in differing else _parameter(name, f"{name}_{place}")
@@ -274,9 +276,11 @@ _TYPES: Mapping[str, TypeEngine[Any]] = {
 }
 _RUN, _TASK = literal_column("'run.'", String()), literal_column("'task.'", String())
 _OF_RUN = ("task_id", "project_id", "runner")
+_WHICH = ("id", "fence")
 _HELD = (
     select(
         runs.c.id.label("run_id"),
+        runs.c.fence,
         *(runs.c[name] for name in _OF_RUN),
         *(tasks.c[name].label(f"task_{name}") for name in standing.OF_TASK),
     )

@@ -58,6 +58,17 @@ async def test_each_of_many_runs_takes_its_own_step(database: Database) -> None:
     assert not {"completed", "failed", "stale", "begun"} & later
 
 
+async def test_a_stale_step_is_not_taken_beside_one_of_the_same_run(database: Database) -> None:
+    run = (await database.write(claimed_runs, {}))["completed"]
+    fence = run.fence
+    late, due = Ended(run.id, fence - 1, DONE), Begun(run.id, fence, "boot", 7, 77)
+    accepted = await database.enact(lifecycle.record, [late, due])
+    (now,) = await database.rows(select(runs).where(runs.c.id == run.id))
+
+    assert {run.id} == accepted
+    assert (RunStatus.RUNNING, fence, 7) == (now.status, now.fence, now.pid)
+
+
 async def test_what_is_told_of_a_task_is_how_it_was_and_is(database: Database) -> None:
     claimed = await database.write(claimed_runs, {})
     done, own = claimed["completed"], claimed["command"]
@@ -107,9 +118,10 @@ async def test_only_those_are_woken_whose_run_took_its_step(database: Database) 
 def test_all_runs_are_locked_in_order_by_one_statement() -> None:
     dialect: Dialect = with_driver("postgresql://").get_dialect()()
     kinds = [
-        (steps._Kind(True, False, "", ("status",), ("status",)), ("id", "event_id")),
-        (steps._Kind(False, True, "leases", ("status", "worker_id"), ("status",)), ("id", "pause")),
-    ]
+        (steps._Kind(True, False, "", ("status",), ("status",)), ("id", "fence", "event_id")),
+        (steps._Kind(False, True, "leases", ("status", "worker_id"), ("status",)),
+         ("id", "fence", "pause")),
+    ]  # fmt: skip
     sql = steps._at_once(tuple(kinds))._for(dialect).sql
 
     assert 1 == sql.count("FOR UPDATE") == sql.count("ORDER BY runs.id FOR UPDATE OF runs")
