@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import Self
 
 import orjson
 
@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 CHANNEL = "claude_cli_api"
 LARGEST_MESSAGE = 7_000
 LONGEST_PAUSE_SECONDS = 5.0
+MOST_WAITING = 100_000
+"""Topics; hints beyond are dropped: whoever misses one looks again by itself."""
 
 
 class Listener:
@@ -90,9 +92,6 @@ class Bus:
 class SharedBus(Bus):
     """A bus between processes: hints made meanwhile travel together, one message at a time."""
 
-    losses: ClassVar[tuple[type[Exception], ...]] = (OSError, EOFError)
-    """What says that the connection was lost."""
-
     def __init__(self) -> None:
         super().__init__()
         self._origin = secrets.token_hex(8)
@@ -104,6 +103,8 @@ class SharedBus(Bus):
         topics = list(topics)
         super().hint(topics)
         self._waiting.update(topics)
+        if len(self._waiting) > MOST_WAITING:
+            self._waiting.clear()
         self._filled.set()
 
     async def open(self) -> None:
@@ -140,7 +141,8 @@ class SharedBus(Bus):
             try:
                 await work(hears)
                 pause = 0.1
-            except self.losses as error:
+            except Exception as error:
+                # Whatever it is, later on: a bus that has ended is missed by nobody.
                 if not hears.is_set():
                     raise
                 log.warning("the bus lost its connection (%s); trying again", type(error).__name__)

@@ -11,8 +11,6 @@ from db.bus import CHANNEL, SharedBus
 class PostgresBus(SharedBus):
     """Hints by LISTEN and NOTIFY."""
 
-    losses = (*SharedBus.losses, asyncpg.PostgresError)
-
     def __init__(self, dsn: str, **connection: Any) -> None:
         super().__init__()
         self._dsn = dsn

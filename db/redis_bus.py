@@ -3,15 +3,12 @@
 import asyncio
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from db.bus import CHANNEL, SharedBus
 
 
 class RedisBus(SharedBus):
     """Hints by PUBLISH and SUBSCRIBE."""
-
-    losses = (*SharedBus.losses, RedisError)
 
     def __init__(self, url: str) -> None:
         super().__init__()

@@ -23,7 +23,7 @@ class Pair:
     here: Bus
     there: Bus
     cut: Callable[[], Awaitable[None]]
-    """Takes the connections away that listen."""
+    """Takes away all their connections."""
 
 
 @pytest.fixture(params=["memory", "postgres", "redis"])
@@ -116,6 +116,15 @@ async def test_a_server_that_is_not_there_is_said_at_once(postgres_server: str) 
         await RedisBus("redis://127.0.0.1:1").open()
 
 
+def test_hints_that_nobody_carries_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("db.bus.MOST_WAITING", 3)
+    bus = PostgresBus("postgresql://127.0.0.1:1/x")
+    for number in range(10):
+        bus.hint([f"run:{number}"])
+
+    assert len(bus._waiting) <= 3
+
+
 async def woken(listener: Listener) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         await listener.wait(2 * PATIENCE_SECONDS)
@@ -138,13 +147,17 @@ async def _no_connections() -> None:
 async def _cut_postgres(url: str) -> None:
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
-        )
+        await connection.execute("""
+            SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE pid <> pg_backend_pid() AND datname = current_database()
+            AND (query LIKE 'LISTEN%' OR query LIKE 'SET synchronous_commit%'
+              OR query LIKE 'SELECT pg_notify%')
+        """)
     finally:
         await connection.close()
 
 
 async def _cut_redis(url: str) -> None:
     async with Redis.from_url(url) as client:
-        await client.client_kill_filter(_type="pubsub")
+        for type_ in ("pubsub", "normal"):
+            await client.client_kill_filter(_type=type_)
