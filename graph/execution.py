@@ -26,6 +26,7 @@ from graphql import (
     type_from_ast,
     validate,
 )
+from graphql.validation.rules import overlapping_fields_can_be_merged
 from sqlalchemy import Dialect
 from strawberry.schema import Schema
 from strawberry.types.arguments import convert_argument
@@ -47,10 +48,14 @@ OPERATIONS = Tally(
     ["field", "executor"],
 )
 MOST_PREPARED = 1024
+MOST_CHARACTERS = 1_000_000
+"""Of the documents that are remembered; each takes some hundred times as many bytes."""
 MOST_TOKENS = 5_000
 LONGEST_DOCUMENT = 100_000
 # The schema has no @defer and @stream: their rules, a third of the work, have nothing to find.
 RULES = [rule for rule in specified_rules if not rule.__name__.startswith("DeferStream")]
+# Whether fields can be merged is found by comparing all of one name with each other.
+overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 100_000
 
 
 class Refused(Exception):
@@ -128,6 +133,7 @@ class Executor:
         self._to_the_second = to_the_second
         self._executor_class = schema.execution_context_class
         self._prepared: OrderedDict[tuple[str, str | None], Prepared] = OrderedDict()
+        self._characters = 0
 
     def prepare(self, text: str, operation_name: str | None = None) -> Prepared:
         """Parse and validate a document; what was prepared lately is remembered.
@@ -140,8 +146,10 @@ class Executor:
             return found
         prepared = self._checked(text, operation_name)
         self._prepared[key] = prepared
-        if len(self._prepared) > MOST_PREPARED:
-            self._prepared.popitem(last=False)
+        self._characters += len(text)
+        while len(self._prepared) > MOST_PREPARED or self._characters > MOST_CHARACTERS:
+            (forgotten, _), _ = self._prepared.popitem(last=False)
+            self._characters -= len(forgotten)
         return prepared
 
     def execute(
@@ -157,7 +165,8 @@ class Executor:
         except Problem as problem:
             return Answer(None, [problem_shown(problem, context.request_id)])
         executor = "reference"
-        if plan := prepared.plan:
+        # Who may ask for nothing has nothing compiled.
+        if context.actor and (plan := prepared.plan):
             try:
                 data, errors = await plan.run(variables, context)
             except NotPlannable:
@@ -242,14 +251,14 @@ class Executor:
             if holds_nul(text):
                 raise GraphQLError("The document must not contain NUL")
             document = parse(text, max_tokens=MOST_TOKENS)
-            check_bounds(document)
+            check_bounds(document, self.schema)
             operation = _chosen(document, operation_name)
         except GraphQLError as error:
             raise Refused([error]) from None
         except RecursionError:
             raise Refused([GraphQLError("The document is nested too deeply")]) from None
         if errors := validate(self.schema, document, RULES, max_errors=20):
-            raise Refused(errors)
+            raise Refused([_explained(error) for error in errors])
         return Prepared(
             operation.name.value if operation.name else None,
             operation.operation,
@@ -301,6 +310,12 @@ def _original(error: GraphQLError) -> Exception | None:
     while isinstance(original, GraphQLError):
         original = original.original_error
     return original
+
+
+def _explained(error: GraphQLError) -> GraphQLError:
+    if error.message == "Validation aborted.":
+        return GraphQLError("The document has too many fields of the same name in one place")
+    return error
 
 
 def _code_of(error: GraphQLError) -> str:

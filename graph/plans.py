@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import structlog
 from graphql import (
+    SKIP,
     FieldNode,
     GraphQLError,
     GraphQLField,
@@ -37,6 +38,8 @@ from graph.selections import NotPlannable, Selected, Selections
 log = structlog.get_logger(__name__)
 
 MOST_VARIANTS = 32
+MOST_OBJECTS = 64
+"""Each may be a statement of its own, which takes milliseconds to compile."""
 _encode = msgspec.json.Encoder().encode
 EXPECTED = (Problem, GraphQLError, LookupError, ValueError)
 """What is wrong with a request, and not with its plan: the row is not there, a value can't be."""
@@ -77,13 +80,11 @@ class Plan:
         Raises `NotPlannable` when these variables select what a plan can't do, `Unplanned` when the
         reference has to do it for another reason; then nothing has happened.
         """
-        if context.actor is None:
-            raise Unplanned
         try:
             variables = self._variables.of(given)
         except Misgiven:
             raise Unplanned from None
-        roots = self._variant(tuple(map(variables.__getitem__, self._flags)))
+        roots = self._variant(self._directed_by(variables) if self._flags else ())
         if self._is_mutation:
             return await self._change(roots[0], variables, context)
         try:
@@ -127,6 +128,13 @@ class Plan:
             return None, [located]
         return _encode({root.key: shown}), []
 
+    def _directed_by(self, variables: Mapping[str, Any]) -> tuple[bool, ...]:
+        """The values of the directives' variables; with a default one may still be null."""
+        flags = [variables.get(name) for name in self._flags]
+        if not all(isinstance(flag, bool) for flag in flags):
+            raise Unplanned
+        return tuple(map(bool, flags))
+
     def _variant(self, flags: tuple[bool, ...]) -> "list[_Root]":
         """The root fields under these values of the directives' variables."""
         found = self._variants.get(flags)
@@ -154,6 +162,8 @@ class Plan:
         selected = selections.of(parent, [operation.selection_set])
         if self._is_mutation and len(selected) != 1:
             raise NotPlannable("several mutations, each of which may fail")
+        if _objects(selected) > MOST_OBJECTS:
+            raise NotPlannable(f"more than {MOST_OBJECTS} objects")
         return [self._root(parent, chosen) for chosen in selected]
 
     def _root(self, parent: GraphQLObjectType, chosen: Selected) -> "_Root":
@@ -214,10 +224,17 @@ def _together(readings: Sequence[tuple[str, Callable[[], Any]]]) -> Any:
     return found
 
 
+def _objects(selected: Sequence[Selected]) -> int:
+    return sum(1 + _objects(field.selected) for field in selected if field.selected)
+
+
 def _directive_variables(prepared: Any) -> list[str]:
     names: dict[str, None] = {}
 
     class Find(Visitor):
+        def enter_operation_definition(self, node: Any, *_: Any) -> Any:
+            return None if node is prepared.operation else SKIP
+
         def enter_directive(self, node: Any, *_: Any) -> None:
             for argument in node.arguments or ():
                 if isinstance(argument.value, VariableNode):

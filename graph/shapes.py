@@ -1,7 +1,7 @@
 """From the columns of rows to what an operation selects of them, a column at a time."""
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -321,7 +321,7 @@ class _Related:
         self._by = by
         self._source = source
         self._is_of_one = level.is_one
-        statement = source.statement(Sole("ids") if level.is_one else bindparam("ids"))
+        statement = _statement_of(source.statement, level.is_one)
         is_one = level.is_one and source.single
         noun = NOUNS[source.noun]
         self._level = Level(noun, statement, level.dialect, level.leaves, is_one=is_one)
@@ -367,6 +367,12 @@ class _Related:
     def _absent(self) -> Any:
         absent = self._source.absent
         return None if absent is None else self._level.made_up(self._shape, absent)
+
+
+@cache
+def _statement_of(statement: Callable[[Any], Select[Any]], is_of_one: bool) -> Select[Any]:
+    """A relation's own statement: the same for all plans, since each one is larger than a plan."""
+    return statement(Sole("ids") if is_of_one else bindparam("ids"))
 
 
 def _expression(noun: Noun, table: FromClause | None, name: str) -> ColumnElement[Any]:

@@ -126,6 +126,56 @@ async def test_plan_agrees_with_the_reference_on_generated_mutations(
     assert timeless(prepared, expected) == timeless(prepared, actual)
 
 
+LATER = "query B($x: Boolean!) { tasks { nodes { id @include(if: $x) } } }"
+
+
+@pytest.mark.parametrize(
+    ("document", "variables"),
+    [
+        ("query A($x: Int) { tasks(first: $x) { nodes { id } } }" + LATER, {}),
+        (
+            "query A($x: [TaskStatus!]) { tasks(filter: {status: $x}) { nodes { id } } }" + LATER,
+            {"x": ["PENDING"]},
+        ),
+        ("query A($x: Boolean = true) { tasks { nodes { id title @include(if: $x) } } }", {}),
+        (
+            "query A($x: Boolean = true) { tasks { nodes { id title @include(if: $x) } } }",
+            {"x": None},
+        ),
+        ("query A($x: Boolean = true) { tasks { nodes { id title @skip(if: $x) } } }", {"x": None}),
+    ],
+    ids=["of another operation", "of another type", "by default", "null", "skipped by null"],
+)
+async def test_plan_agrees_with_the_reference_on_the_variables_of_directives(
+    services: Services, document: str, variables: Mapping[str, Any]
+) -> None:
+    prepared = services.graphql.prepare(document, "A")
+
+    for actor in ACTORS.values():
+        await _assert_agreement(services, "graphql", prepared, actor, variables)
+
+
+async def test_nothing_is_compiled_for_who_may_ask_for_nothing(services: Services) -> None:
+    prepared = services.graphql.prepare("{ tasks { nodes { id history { id } } } }")
+    answer = await by_plan(services, "graphql", prepared, None, {})
+
+    assert ["AUTH_TOKEN_MISSING"] == [error["extensions"]["code"] for error in answer.errors]
+    assert "plan" not in vars(prepared)
+
+
+@pytest.mark.parametrize(("objects", "executor"), [(62, "plan"), (63, "reference")])
+async def test_what_has_very_many_objects_is_left_to_the_reference(
+    services: Services, objects: int, executor: str
+) -> None:
+    many = " ".join(f"a{number}: project {{ id }}" for number in range(objects))
+    prepared = services.graphql.prepare(f"{{ tasks {{ nodes {{ {many} }} }} }}")
+    before = count_of(executor)
+    answer = await by_plan(services, "graphql", prepared, ACTORS["admin"], {})
+
+    assert answer.data
+    assert before + 1 == count_of(executor)
+
+
 async def _assert_agreement(
     services: Services,
     surface: Surface,
