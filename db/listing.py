@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -143,7 +143,7 @@ class Listing:
             if by != order.by or not isinstance(id_, str):
                 raise ValueError
             value = _restored(value, self.orders[by].type.python_type)
-        except (binascii.Error, ValueError, TypeError, UnicodeEncodeError):
+        except (binascii.Error, ValueError, TypeError, UnicodeEncodeError, OverflowError):
             raise InvalidFormat(argument, "Not a cursor of this list") from None
         return Place(value, id_)
 
@@ -254,7 +254,7 @@ def _restored(value: Any, kind: type) -> Any:
         moment = datetime.fromisoformat(value)
         if not moment.tzinfo:
             raise ValueError
-        return moment
+        return moment.astimezone(UTC)
     if type(value) is not kind or (isinstance(value, int) and abs(value) > LARGEST_INTEGER):
         raise ValueError
     return value

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Row, delete, func, select, update
 
-from db import events, projects
+from db import events, projects, sessions
 from db.actors import Actor
 from db.engine import Tx
 from db.errors import (
@@ -46,6 +46,7 @@ def remove(tx: Tx, actor: Actor, project_id: str, user_id: str) -> None:
     member = _member(tx, project_id, user_id)
     _check_not_last_owner(tx, project_id, member)
     tx.execute(delete(members).where(*_is(project_id, user_id)))
+    sessions.look_away(tx, user_id)
     _tell(tx, "project.member_removed", actor, project_id, user_id, MemberRole(member.role))
 
 

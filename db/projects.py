@@ -36,7 +36,7 @@ from db.patches import patched
 from db.search import searched
 from db.statements import Statement, Writing
 from db.tables import events as log
-from db.tables import leases, members, projects, schedules, tasks, waiting
+from db.tables import leases, members, projects, schedules, sessions, tasks, waiting
 from db.types import MemberRole, Permission, ProjectStatus, TaskStatus
 from db.validation import json_object, no_nulls, text, whole_number
 from db.words import Document
@@ -232,6 +232,7 @@ def remove(tx: Tx, actor: Actor, project_id: str) -> datetime:
         raise ResourceInUse(project_id=project_id)
     tx.execute(update(projects).where(projects.c.id == project_id).values(deleted_at=tx.now))
     tx.execute(delete(schedules).where(schedules.c.project_id == project_id))
+    tx.execute(update(sessions).where(sessions.c.project_id == project_id).values(project_id=None))
     events.tell(tx, "project.deleted", actor, project_id=project_id, data={})
     return tx.now
 

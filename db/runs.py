@@ -41,10 +41,11 @@ HEAD_START_PER_PRIORITY = timedelta(seconds=15)
 
 
 def visible_to(actor: Actor) -> ColumnElement[bool]:
-    """True of runs in projects that the actor may see, and of the actor's own."""
+    """True of runs in projects that the actor may see, and of the actor's own in none."""
     if actor.is_admin:
         return true()
-    return or_(runs.c.user_id == actor.id, projects.visible_to(actor, runs.c.project_id))
+    own = and_(runs.c.project_id.is_(None), runs.c.user_id == actor.id)
+    return or_(own, projects.visible_to(actor, runs.c.project_id))
 
 
 LISTING = Listing(

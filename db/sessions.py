@@ -27,8 +27,8 @@ from db.ids import new_id
 from db.listing import Filter, Listing, one_of
 from db.patches import patched
 from db.tables import events as log
-from db.tables import sessions
-from db.types import Permission, SessionStatus
+from db.tables import members, sessions, users
+from db.types import Permission, Role, SessionStatus
 from db.validation import json_object
 
 MOST_ACTIVE = 100
@@ -173,6 +173,14 @@ def get(tx: Tx, actor: Actor, session_id: str) -> Row[Any]:
     if not session:
         raise _unknown(session_id)
     return session
+
+
+def look_away(tx: Tx, user_id: str) -> None:
+    """Have no project in view of a user's sessions any more that the user may not see."""
+    theirs = select(members.c.project_id).where(members.c.user_id == user_id)
+    sees_all = select(users.c.id).where(users.c.id == user_id, users.c.role == Role.ADMIN)
+    hidden = sessions.c.user_id == user_id, sessions.c.project_id.not_in(theirs), ~sees_all.exists()
+    tx.execute(update(sessions).where(*hidden).values(project_id=None))
 
 
 def _own(actor: Actor, session_id: str) -> tuple[ColumnElement[bool], ...]:

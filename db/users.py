@@ -13,6 +13,7 @@ from db.errors import Invalid, InvalidFormat, ResourceAlreadyExists, ResourceNot
 from db.ids import new_id
 from db.listing import Filter, Listing, contains, one_of, seconds_between
 from db.patches import patched
+from db.sessions import look_away
 from db.tables import projects, sessions, tasks, users
 from db.types import Permission, Role, TaskStatus
 from db.validation import json_object, no_nulls, text
@@ -130,6 +131,7 @@ def change(tx: Tx, actor: Actor, user_id: str, changes: Mapping[str, Any]) -> No
     if "password_hash" in values:
         values["token_version"] = user.token_version + 1
     _put(tx, user_id, values)
+    look_away(tx, user_id)
     data = {"user_id": user_id, "fields": sorted(changes)}
     events.tell(tx, "user.updated", actor, data=data)
 

@@ -134,7 +134,11 @@ def test_a_cursor_of_another_list_is_refused(place: Any) -> None:
     )
 
 
-@pytest.mark.parametrize("value", [5, None, "yesterday", "2026-01-31T12:00:00"], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [5, None, "yesterday", "2026-01-31T12:00:00", "0001-01-01T00:00:00+14:00"],
+    ids=repr,
+)
 def test_a_cursor_that_is_no_time_is_refused(value: Any) -> None:
     with pytest.raises(Problem, match="Invalid input"):
         LISTING.place_of(encoded(["created_at", value, "x"]), BY_TIME, "before")

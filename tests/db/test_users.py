@@ -11,7 +11,8 @@ from db import tasks, users
 from db.engine import Database, Tx
 from db.errors import Problem
 from db.ids import new_id
-from db.tables import events, sessions
+from db.sessions import create as open_session
+from db.tables import events, projects, sessions
 from db.tables import users as rows
 from db.types import MemberRole, Role
 from tests.db import record
@@ -103,6 +104,22 @@ async def test_what_can_not_be_is_refused(database: Database) -> None:
     }
     assert "RESOURCE_NOT_FOUND" == await _refusal(database, root, "unknown", {})
     assert "AUTH_INSUFFICIENT_PERMISSIONS" == await _refusal(database, ann, ann.id, {})
+
+
+async def test_who_is_an_administrator_no_more_has_only_own_projects_in_view(
+    database: Database,
+) -> None:
+    root = await record.person(database, "root", Role.ADMIN)
+    bob = await record.person(database, "bob", Role.ADMIN)
+    for owner in (root, bob):
+        project_id = await record.project(database, owner, name=owner.username)
+        await database.write(open_session, bob, lasts_seconds=60, project_id=project_id)
+    await database.write(users.change, root, bob.id, {"role": Role.DEVELOPER})
+    in_view = await database.rows(
+        select(projects.c.name).join(sessions, sessions.c.project_id == projects.c.id)
+    )
+
+    assert ["bob"] == [project.name for project in in_view]
 
 
 async def test_preferences_are_merged(database: Database) -> None:

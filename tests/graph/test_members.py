@@ -27,5 +27,32 @@ async def test_members_come_change_and_go(server: Served) -> None:
     assert [] == unseen["projects"]["nodes"]
 
 
+async def test_who_leaves_a_project_sees_nothing_of_it_any_more(server: Served) -> None:
+    """Neither by a session that had it in view, nor by a run that they had begun."""
+    created = 'mutation { createProject(input: {name: "P"}) { id } }'
+    project_id = (await server.data(created))["createProject"]["id"]
+    words = {"project": project_id, "user": server.user_ids["developer"]}
+    member = "projectId: $project, userId: $user"
+    join = f"mutation ($project: ID!, $user: ID!) {{ addProjectMember({member}) {{ id }} }}"
+    leave = f"mutation ($project: ID!, $user: ID!) {{ removeProjectMember({member}) }}"
+    work = """mutation ($project: ID!) {
+        createSession(input: {projectId: $project}) { id }
+        executeCommand(input: {projectId: $project, command: "true"}) { id }
+    }"""
+    await server.data(join, **words)
+    begun = await server.data(work, "developer", project=project_id)
+    ids = {"session": begun["createSession"]["id"], "run": begun["executeCommand"]["id"]}
+    look = """query ($session: ID!, $run: ID!) {
+        session(id: $session) { projectName project { id } } run(id: $run) { id } }"""
+    before = await server.data(look, "developer", **ids)
+    await server.data(leave, **words)
+    after = await server.graphql(look, "developer", **ids)
+
+    assert {"projectName": "P", "project": {"id": project_id}} == before["session"]
+    assert {"projectName": None, "project": None} == after["data"]["session"]
+    assert ["run"] == [error["path"][0] for error in after["errors"]]
+    assert "RESOURCE_NOT_FOUND" == after["errors"][0]["extensions"]["code"]
+
+
 def _roles(members: list[dict[str, dict[str, str]]]) -> list[tuple[str, object]]:
     return [(member["user"]["username"], member["role"]) for member in members]
