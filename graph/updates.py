@@ -85,14 +85,18 @@ OutputNews = Annotated[
 
 
 def task_news(event: Row[Any]) -> Iterator[TaskUpdate | TaskCompleted | TaskFailed]:
-    """What an event of a task says: an update, and its end when it is one."""
+    """What an event of a task says: an update, and its end when it is one.
+
+    Who resumes behind an update hears it again if they have not heard the end that goes with it.
+    """
     if not event.kind.startswith("task."):
         return
     data = event.data
     cursor = events.cursor_of(event.tx, event.seq)
+    is_end = event.kind in ("task.completed", "task.failed")
     status = TaskStatus(data["status"])
     yield TaskUpdate(
-        cursor=cursor,
+        cursor=events.cursor_of(event.tx, event.seq - is_end),
         task_id=event.task_id,
         kind=event.kind,
         status=status,
