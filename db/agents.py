@@ -43,13 +43,16 @@ def session_for(at: Moment, task: Row[Any], options: Mapping[str, Any]) -> Writi
     raise Invalid("options.resume", "The task has no conversation to go on with")
 
 
-def tell(tx: Tx, run_id: str, fence: int, kind: str, data: Mapping[str, Any]) -> bool:
-    """Add an event to a run's. False for a stale fence: then nothing is added."""
-    counted = {"agent_event_seq": runs.c.agent_event_seq + 1}
-    run = _change(tx, run_id, fence, counted)
-    if run is None:
-        return False
-    event = {"run_id": run_id, "seq": run.agent_event_seq, "kind": kind, "data": dict(data)}
+def tell(tx: Tx, run_id: str, fence: int, seq: int, kind: str, data: Mapping[str, Any]) -> bool:
+    """Add an event to a run's. False for a stale fence: then nothing is added.
+
+    What was added already, by a commit whose answer was lost, is not added again.
+    """
+    held = _held(run_id, fence)
+    counted = update(runs).where(*held, runs.c.agent_event_seq < seq).values(agent_event_seq=seq)
+    if tx.execute(counted).rowcount == 0:
+        return tx.first(select(runs.c.id).where(*held)) is not None
+    event = {"run_id": run_id, "seq": seq, "kind": kind, "data": dict(data)}
     tx.execute(insert(agent_events), event | {"at": tx.now})
     tx.hint(f"run:{run_id}")
     return True

@@ -181,6 +181,7 @@ def _started(at: Moment, begun: Begun) -> Step:
         {**identity, "started_at": at.now},
         {"status": TaskStatus.RUNNING, "started_at": at.now, "completed_at": None},
         details_of_command={"pid": begun.pid},
+        is_first=True,
     )
 
 

@@ -1,7 +1,7 @@
 """What agents cost: recorded as it is spent, added up, and held within budgets."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,6 +51,7 @@ class Spending:
     output_tokens: int
     cache_tokens: int
     cost_micros: int
+    id: str = field(default_factory=new_id, compare=False)
 
 
 @dataclass(frozen=True)
@@ -95,15 +96,16 @@ def by_day_and_model(project_id: str, first_day: str) -> Select[Any]:
 
 
 def record(tx: Tx, run_id: str, fence: int, spent: Iterable[Spending]) -> bool:
-    """Add what a run has cost since the last time. False for a stale fence."""
+    """Add what a run has cost since the last time. False for a stale fence.
+
+    What was added already, by a commit whose answer was lost, is not added again.
+    """
     run = _held(tx, run_id, fence)
     if run is None:
         return False
     whose = {name: run._mapping[name] for name in ("task_id", "project_id", "user_id")}
-    rows = [
-        {"id": new_id(), "run_id": run_id, "at": tx.now, **whose, **asdict(part)} for part in spent
-    ]
-    if rows:
+    rows = [{"run_id": run_id, "at": tx.now, **whose, **asdict(part)} for part in spent]
+    if rows and not tx.first(select(spendings.c.id).where(spendings.c.id == rows[0]["id"])):
         tx.execute(insert(spendings), rows)
         tx.hint(f"run:{run_id}")
     return True

@@ -58,6 +58,10 @@ class Step(NamedTuple):
     """The table by which it was queued or held, if it is that no more."""
     pause_seconds: float | None = None
     """After which it may be claimed, if it is queued again."""
+    is_first: bool = False
+    """Whether it is taken, and told, only where the run has not been started yet: the answer to a
+    commit may be lost, and the step is taken once more.
+    """
 
 
 def take(at: Moment, steps: Iterable[Step]) -> Writing[Sequence[Row[Any]]]:
@@ -83,6 +87,7 @@ class _Kind(NamedTuple):
 
     is_told: bool
     is_queued: bool
+    is_first: bool
     leaves: str
     of_run: tuple[str, ...]
     of_task: tuple[str, ...]
@@ -113,8 +118,14 @@ class _Kind(NamedTuple):
 
 
 def _kind(step: Step) -> _Kind:
-    is_told, is_queued = step.word != UNTOLD, step.pause_seconds is not None
-    return _Kind(is_told, is_queued, step.leaves, tuple(step.values), tuple(step.task_values))
+    return _Kind(
+        step.word != UNTOLD,
+        step.pause_seconds is not None,
+        step.is_first,
+        step.leaves,
+        tuple(step.values),
+        tuple(step.task_values),
+    )
 
 
 def _take_one_by_one(
@@ -197,7 +208,10 @@ def _written(kind: _Kind, differing: Sequence[str], place: int, held: CTE) -> It
     others = (new.c[name] for name in differing if name not in _WHICH)
     # By its fence, too: of the same run there may be a step of another attempt.
     is_meant = and_(new.c.id == held.c.run_id, new.c.fence == held.c.fence)
-    step = select(held, *others).join(new, is_meant).cte(f"step_{place}")
+    steps = select(held, *others).join(new, is_meant)
+    if kind.is_first:
+        steps = steps.where(held.c.started_at.is_(None))
+    step = steps.cte(f"step_{place}")
 
     def value(name: str) -> ColumnElement[Any]:
         return step.c[name] if name in differing else _parameter(name, f"{name}_{place}")
@@ -281,6 +295,7 @@ _HELD = (
     select(
         runs.c.id.label("run_id"),
         runs.c.fence,
+        runs.c.started_at,
         *(runs.c[name] for name in _OF_RUN),
         *(tasks.c[name].label(f"task_{name}") for name in standing.OF_TASK),
     )

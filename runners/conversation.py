@@ -32,7 +32,6 @@ from runners.stops import Stop
 POLL_SECONDS = 2.0
 ANSWERED = (ApprovalStatus.ALLOWED, ApprovalStatus.DENIED)
 RECORDS: Mapping[type, Callable[[Any], tuple[Any, ...]]] = {
-    Told: lambda told: (agents.tell, told.kind, told.data),
     Identified: lambda name: (agents.identify, name.session_id, name.model),
     Progressed: lambda progress: (agents.advance, progress.percentage),
     Spent: lambda spent: (spending.record, spent.spendings),
@@ -62,6 +61,8 @@ class Conversation:
         self._stop = stop
         self._news = database.bus.listen(f"inbox:{run.id}")
         self._sent: dict[str, int] = {}
+        self._telling = asyncio.Lock()
+        self._told = run.agent_event_seq
         self._heard_at = asyncio.get_running_loop().time()
         self._is_to_be_interrupted = False
 
@@ -114,6 +115,8 @@ class Conversation:
         match effect:
             case Asked():
                 await self._put_to_people(effect.request)
+            case Told():
+                await self._tell(effect.kind, effect.data)
             case Took():
                 if seq := self._sent.get(effect.message_id):
                     await self._write(inbox.take, seq)
@@ -126,7 +129,7 @@ class Conversation:
 
     async def _put_to_people(self, request: approvals.Request) -> None:
         asked = await self._write(approvals.ask, request, self._approval_seconds)
-        await self._tell("permission_request", approval_id=asked.id)
+        await self._tell("permission_request", {"approval_id": asked.id})
         if asked.status in ANSWERED:
             self._news.wake()  # When it asked before it was started once more.
 
@@ -147,7 +150,7 @@ class Conversation:
             answer = self._agent.answer(asked.request_id, allow=allowed, reason=asked.reason)
             if answer is not None:
                 await self._process.write(answer)
-                await self._tell("permission_answer", approval_id=asked.id)
+                await self._tell("permission_answer", {"approval_id": asked.id})
             elif asked.status in ANSWERED:
                 continue  # It will ask again, and then it is known.
             await self._write(approvals.deliver, asked.id)
@@ -164,14 +167,18 @@ class Conversation:
                 return
             if said.kind == InputKind.INTERRUPT:
                 await self._process.write(self._agent.interruption())
-            await self._tell("message", role="user", text=said.text, user_id=said.user_id)
+            told = {"role": "user", "text": said.text, "user_id": said.user_id}
+            await self._tell("message", told)
             await self._process.write(self._agent.message(message_id, said.text))
 
     async def _is_inbox_closed(self) -> bool:
         return await self._write(inbox.close) is Inbox.CLOSED
 
-    async def _tell(self, kind: str, **data: Any) -> None:
-        await self._write(agents.tell, kind, data)
+    async def _tell(self, kind: str, data: Mapping[str, Any]) -> None:
+        # One after the other: who has seen one has seen those before it.
+        async with self._telling:
+            self._told += 1
+            await self._write(agents.tell, self._told, kind, data)
 
     async def _write(self, unit: Callable[..., Any], *args: Any) -> Any:
         return await written(self._database, unit, self._run.id, self._run.fence, *args)

@@ -20,9 +20,10 @@ RETRIED = {"max_attempts": 2, "options": {"retry_delay": 60}}
 
 async def test_each_of_many_runs_takes_its_own_step(database: Database) -> None:
     claimed = await database.write(claimed_runs, {"retried": RETRIED})
+    others = [run for word, run in claimed.items() if word != "begun"]
     begun = [Begun(run.id, run.fence, "boot", 7 + place, 70 + place)
-             for place, run in enumerate(claimed.values())]  # fmt: skip
-    assert {run.id for run in claimed.values()} == await database.enact(lifecycle.record, begun)
+             for place, run in enumerate(others)]  # fmt: skip
+    assert {run.id for run in others} == await database.enact(lifecycle.record, begun)
     reports: dict[str, Callable[[Any], Report]] = {
         "completed": lambda run: Ended(run.id, run.fence, DONE),
         "failed": lambda run: Ended(run.id, run.fence, FAILED),
@@ -67,6 +68,18 @@ async def test_a_stale_step_is_not_taken_beside_one_of_the_same_run(database: Da
 
     assert {run.id} == accepted
     assert (RunStatus.RUNNING, fence, 7) == (now.status, now.fence, now.pid)
+
+
+async def test_a_beginning_that_is_reported_twice_is_told_once(postgres_url: str) -> None:
+    """As when the answer to the commit was lost."""
+    async with queues.opened(postgres_url, 1) as (database,):
+        run = (await database.write(claimed_runs, {}))["completed"]
+        begun = [Begun(run.id, run.fence, "boot", 7, 77)]
+        accepted = [await database.enact(lifecycle.record, begun) for _ in range(2)]
+        told = await database.rows(select(events.c.kind).where(events.c.run_id == run.id))
+
+    assert [{run.id}, {run.id}] == accepted
+    assert ["task.started"] == [event.kind for event in told]
 
 
 async def test_what_is_told_of_a_task_is_how_it_was_and_is(database: Database) -> None:
@@ -118,8 +131,8 @@ async def test_only_those_are_woken_whose_run_took_its_step(database: Database) 
 def test_all_runs_are_locked_in_order_by_one_statement() -> None:
     dialect: Dialect = with_driver("postgresql://").get_dialect()()
     kinds = [
-        (steps._Kind(True, False, "", ("status",), ("status",)), ("id", "fence", "event_id")),
-        (steps._Kind(False, True, "leases", ("status", "worker_id"), ("status",)),
+        (steps._Kind(True, False, True, "", ("status",), ("status",)), ("id", "fence", "event_id")),
+        (steps._Kind(False, True, False, "leases", ("status", "worker_id"), ("status",)),
          ("id", "fence", "pause")),
     ]  # fmt: skip
     sql = steps._at_once(tuple(kinds))._for(dialect).sql
