@@ -44,11 +44,14 @@ class Execution:
         self._backend = backend
         self._run = run
         self._stop_asked = asyncio.Event()
+        self._lost = asyncio.Event()
 
     def stop(self, reason: Stop) -> None:
         """Have the run stopped; the first reason counts, but what is lost is lost."""
         self.stopped = reason if reason is Stop.LOST else self.stopped or reason
         self._stop_asked.set()
+        if reason is Stop.LOST:
+            self._lost.set()
 
     async def carry_out(self) -> Outcome:
         """Run it to its end; says how that was. What it prints is recorded on the way.
@@ -136,7 +139,10 @@ class Execution:
         pieces = agent.heard(process.output()) if agent else process.output()
         try:
             async with asyncio.TaskGroup() as group:
-                besides = [group.create_task(self._stop_when_due(process, agent))]
+                besides = [
+                    group.create_task(self._stop_when_due(process, agent)),
+                    group.create_task(self._kill_when_lost(process)),
+                ]
                 if agent:
                     besides += [group.create_task(agent.speak()), group.create_task(agent.watch())]
                 await recorder.record(pieces)
@@ -160,13 +166,18 @@ class Execution:
                 await self._stop_asked.wait()
         except TimeoutError:
             self.stop(Stop.TIMED_OUT)
-        grace = 0.0 if self.stopped is Stop.LOST else self._settings.stop_grace_seconds
+        grace = self._settings.stop_grace_seconds
         if agent and grace:
             agent.interrupt()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(grace):
                     await process.wait()
         await process.stop(grace)
+
+    async def _kill_when_lost(self, process: Process) -> None:
+        """Others may have it soon: whatever grace it was given before is over."""
+        await self._lost.wait()
+        await process.stop(0)
 
     @property
     def _timeout_seconds(self) -> int | None:
@@ -211,9 +222,10 @@ def _failed(
     code: str = EXECUTION_FAILED,
     may_retry: bool = True,
 ) -> Outcome:
-    return Outcome(
-        RunStatus.FAILED, exit_code, code, message, may_retry=may_retry, **_totals(recorder)
-    )
+    # It may be what a process said last, and PostgreSQL stores no NUL in text.
+    shown = message.replace("\0", "\ufffd")
+    totals = _totals(recorder)
+    return Outcome(RunStatus.FAILED, exit_code, code, shown, may_retry=may_retry, **totals)
 
 
 def _totals(recorder: Recorder) -> dict[str, Any]:

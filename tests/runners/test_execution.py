@@ -16,6 +16,9 @@ from db.actors import Actor
 from db.engine import Database
 from db.output import after
 from db.tables import runs
+from runners.execution import _failed
+from runners.output import Recorder
+from runners.stops import Stop
 from settings import Settings
 from tests.db import record
 from tests.fixtures.server import settings_for
@@ -112,6 +115,27 @@ async def test_a_command_that_takes_too_long_is_stopped_with_all_its_children(
         run.error_message,
     )
     assert gone
+
+
+async def test_a_command_that_is_lost_has_no_grace_any_more(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    """Others may have it soon: it ends, also where it had just been asked to end by itself."""
+    settings = workshop.settings.model_copy(update={"stop_grace_seconds": 2 * PATIENCE_SECONDS})
+    worker = create_worker(settings, workshop.database)
+    async with witness(tmp_path) as tree, worker.working():
+        script = f"exec 9>{tmp_path}/witness; trap '{UP}' TERM; while :; do sleep 0.1; done"
+        run_id = await workshop.run(script, timeout_seconds=1)
+        await tree.up()
+        worker._executions[run_id].stop(Stop.LOST)
+
+        assert await tree.all_gone()
+
+
+def test_the_last_words_of_a_process_may_hold_anything(workshop: Workshop) -> None:
+    recorder = Recorder(workshop.database, "a run", 1, 100)
+
+    assert "Ended: \ufffd" == _failed(1, "Ended: \0", recorder).error_message
 
 
 async def test_a_command_that_is_cancelled_is_stopped_with_all_its_children(
