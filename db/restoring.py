@@ -63,7 +63,10 @@ def _settings_at(tx: Tx, session: Row[Any], point: datetime) -> Any:
         .order_by(log.c.tx.desc(), log.c.seq.desc())
         .limit(1)
     )
-    return tx.scalar(said)["settings"]
+    known = tx.scalar(said)
+    if known is None:
+        raise Invalid("restore_point", "What the settings were then is not kept any more")
+    return known["settings"]
 
 
 def _with_tasks(

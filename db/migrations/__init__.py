@@ -26,7 +26,8 @@ class UnknownRevision(Exception):
 def upgrade(url: str) -> bool:
     """Migrate a database to the newest schema; True when there was something to do.
 
-    A SQLite file is copied beside itself first. Raises `UnknownRevision`.
+    A SQLite file is copied beside itself first. What a dump has brought to another PostgreSQL is
+    made to fit there. Raises `UnknownRevision`.
     """
     if url.startswith("sqlite"):
         return _upgrade_sqlite(_file_of(url))
@@ -77,7 +78,23 @@ def _upgrade_postgres(connection: Connection) -> bool:
     connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
     if behind := _is_behind(connection):
         _run(connection)
-    return behind
+    return _forget_other_clusters(connection) or behind
+
+
+def _forget_other_clusters(connection: Connection) -> bool:
+    """Let events that came with a dump be older than all that is told from now on.
+
+    They bear the numbers of another cluster's transactions. Where this one has not counted as far,
+    what is new would come before them, and so before every webhook's place in the log.
+    """
+    ahead = connection.scalar(text(_IS_AHEAD))
+    if ahead:
+        connection.execute(text("UPDATE events SET tx = 0"))
+        connection.execute(text("UPDATE webhooks SET cursor_tx = 0"))
+    return bool(ahead)
+
+
+_IS_AHEAD = "SELECT max(tx) > CAST(CAST(pg_current_xact_id() AS text) AS bigint) FROM events"
 
 
 def _on_postgres(url: str, work: Callable[[Connection], T]) -> T:

@@ -12,14 +12,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, make_url, select, text
+from sqlalchemy import Connection, inspect, make_url, select, text, update
 
 from db import claims, migrations
 from db.engine import Database, Tx
 from db.migrations import UnknownRevision, is_current, is_empty, upgrade
-from db.tables import leases, metadata, tasks, waiting
+from db.tables import events, leases, metadata, tasks, waiting, webhooks
 from db.types import Lane
-from tests.db import queues
+from tests.db import hooks, queues, record
 from tests.db.queues import opened
 
 NEXT = '''"""A migration of a later version."""
@@ -128,6 +128,26 @@ async def test_a_file_is_copied_before_it_is_migrated(
     assert changed
     assert "later" in await tables_of(sqlite_url)
     assert ([("as it was",)], [(revision,)]) == (kept, known)
+
+
+async def test_what_happens_after_a_dump_was_restored_elsewhere_is_delivered(
+    postgres_url: str,
+) -> None:
+    """The other cluster has not counted as many transactions."""
+    async with opened(postgres_url, 1) as (database,):
+        ann, project_id = await hooks.project_of(database)
+        await hooks.hook(database, ann, project_id=project_id)
+        await record.task(database, ann, project_id)
+        await hooks.spread(database, 1)
+        there = 10_000_000_000
+        await queues.carry_out(database, update(events).values(tx=events.c.tx + there))
+        await queues.carry_out(database, update(webhooks).values(cursor_tx=there))
+        changed = [await in_thread(upgrade, postgres_url) for _ in range(2)]
+        await record.task(database, ann, project_id)
+        delivered = await hooks.spread(database, 2)
+
+    assert [True, False] == changed
+    assert 2 == len(delivered)
 
 
 async def test_a_database_of_a_newer_version_is_refused(database_url: str) -> None:

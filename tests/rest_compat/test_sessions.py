@@ -5,9 +5,10 @@ from typing import Any
 
 import httpx2
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from db import projects
+from db.tables import events as log
 from db.tables import sessions
 from db.types import MemberRole
 from tests.fixtures.server import Served
@@ -267,6 +268,20 @@ async def test_a_point_outside_its_life_is_refused(server: Served, offset: timed
     async with server.http() as client:
         session = await new_session(client)
         words = {"restore_point": (datetime.now(UTC) + offset).isoformat()}
+        path = f"/api/sessions/{session['session_id']}/restore"
+        response = await client.post(path, json=words)
+
+    assert (422, "VALIDATION_ERROR") == refusal_of(response)
+    assert "restore_point" == response.json()["error"]["details"]["field"]
+
+
+async def test_a_point_of_which_nothing_is_kept_is_refused(server: Served) -> None:
+    async with server.http() as client:
+        session = await new_session(client, settings=SETTINGS)
+        point = now()
+        forgotten = delete(log).where(log.c.session_id == session["session_id"])
+        await server.app.services.database.write(lambda tx: tx.execute(forgotten))
+        words = {"restore_point": point, "include_settings": True}
         path = f"/api/sessions/{session['session_id']}/restore"
         response = await client.post(path, json=words)
 
