@@ -1,8 +1,8 @@
 # Needs python3 (3.11 or newer) and make; everything else goes into .venv.
 
 PYTHON ?= python3
-# One more than there are cores: most tests wait now and then.
-PYTEST_FLAGS ?= -n $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
+# Two more than there are cores: most tests wait now and then.
+PYTEST_FLAGS ?= -n $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 2)')
 UV_VERSION := 0.13.9
 
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .venv/bin/uv)
