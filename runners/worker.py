@@ -68,6 +68,7 @@ class Worker:
         self._journal = Journal(self._wake)
         self._fuse: asyncio.TimerHandle | None = None
         self._free = settings.worker_concurrency
+        self._most_entries = MOST_AT_ONCE
         self._claims = True
         self.id = ""
 
@@ -128,7 +129,7 @@ class Worker:
     async def _take_turns(self) -> None:
         """Record what the runs report and claim others in their place, until there is no more."""
         while True:
-            entries = self._journal.take(MOST_AT_ONCE)
+            entries = self._journal.take(self._most_entries)
             self._free += sum(entry.is_last for entry in entries)
             room = min(self._free, MOST_AT_ONCE) if self._claims else 0
             if not (entries or room):
@@ -143,10 +144,11 @@ class Worker:
         self._free -= room  # It is promised to this turn: others may be taken meanwhile.
         try:
             turn = await self._database.enact(claims.turn, self.id, reports, room)
-        except BaseException:
-            self._journal.put_back(entries)
-            self._free += room - sum(entry.is_last for entry in entries)
+        except BaseException as error:
+            back = self._put_back(entries, error)
+            self._free += room - sum(entry.is_last for entry in back)
             raise
+        self._most_entries = min(2 * self._most_entries, MOST_AT_ONCE)
         self._free += room - len(turn.claimed)
         for entry in entries:
             entry.answer(entry.report.run_id in turn.accepted)
@@ -158,6 +160,19 @@ class Worker:
             self._carrying.add(carrying)
             carrying.add_done_callback(self._carrying.discard)
         return turn.claimed
+
+    def _put_back(self, entries: Sequence[Entry], error: BaseException) -> Sequence[Entry]:
+        """Have them recorded later, unless the record can't take it: that is found one by one.
+
+        What is given up is rescued when its lease is over: nobody renews it any more.
+        """
+        if not isinstance(error, DatabaseUnavailable | asyncio.CancelledError):
+            self._most_entries = 1
+            if len(entries) == 1:
+                entries[0].answer(False)
+                return []
+        self._journal.put_back(entries)
+        return entries
 
     async def _carry(self, run: Row[Any]) -> None:
         execution = Execution(

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from select import select as select_ready
@@ -234,6 +235,30 @@ async def test_a_worker_that_loses_a_run_and_gets_it_again_ends_the_first_and_ke
 
     assert [process] == ended
     assert (second.fence, second.pid) == (renewed.fence, renewed.pid)
+
+
+async def test_a_report_that_the_record_refuses_keeps_no_other_from_it(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carry_out = Execution.carry_out
+
+    async def with_what_postgresql_stores_not(execution: Execution) -> Outcome:
+        outcome = await carry_out(execution)
+        return replace(outcome, error_message="\0") if outcome.exit_code == 3 else outcome
+
+    monkeypatch.setattr(Execution, "carry_out", with_what_postgresql_stores_not)
+    async with working(postgres_url, tmp_path) as (database, worker):
+        refused = await executed(database, "exit 3", {})
+        await until(database, refused, has_started)
+        others = [await executed(database, f"true {number}", {}) for number in range(5)]
+        completed = [await until(database, run_id, has_ended) for run_id in others]
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await asyncio.gather(*worker._carrying)
+        await database.write(lost, refused)
+        run = await until(database, refused, has_ended)
+
+    assert [RunStatus.COMPLETED] * 5 == [run.status for run in completed]
+    assert (RunStatus.FAILED, "WORKER_LOST") == (run.status, run.error_code)
 
 
 async def test_what_is_logged_of_a_run_names_it_and_its_task(
