@@ -18,6 +18,9 @@ from db.tables import projects, sessions, tasks, users
 from db.types import Permission, Role, TaskStatus
 from db.validation import json_object, no_nulls, text
 
+TOPIC = "users"
+"""Hinted whenever what a token stands for may have changed."""
+
 _FILTERS = {
     "search": contains(users.c.username, users.c.full_name),
     "role": Filter(lambda value: one_of(users.c.role, value)),
@@ -132,6 +135,7 @@ def change(tx: Tx, actor: Actor, user_id: str, changes: Mapping[str, Any]) -> No
         values["token_version"] = user.token_version + 1
     _put(tx, user_id, values)
     look_away(tx, user_id)
+    tx.hint(TOPIC)
     data = {"user_id": user_id, "fields": sorted(changes)}
     events.tell(tx, "user.updated", actor, data=data)
 
@@ -139,6 +143,7 @@ def change(tx: Tx, actor: Actor, user_id: str, changes: Mapping[str, Any]) -> No
 def change_password(tx: Tx, actor: Actor, password_hash: str) -> None:
     """Give oneself another password; every token from before is worth nothing any more."""
     _put(tx, actor.id, {"password_hash": password_hash, "token_version": users.c.token_version + 1})
+    tx.hint(TOPIC)
     events.tell(tx, "user.password_changed", actor, data={"user_id": actor.id})
 
 
@@ -166,7 +171,6 @@ def _put(tx: Tx, user_id: str, values: Mapping[str, Any]) -> None:
         tx.execute(changed)
     except IntegrityError:
         raise ResourceAlreadyExists(resource="user", email=values.get("email")) from None
-    tx.hint("users")
 
 
 def _check_an_administrator_stays(tx: Tx, user: Row[Any], values: Mapping[str, Any]) -> None:

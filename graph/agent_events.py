@@ -1,14 +1,14 @@
 """What an agent tells of its run, event by event, as subscriptions yield it."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import strawberry
-from sqlalchemy import Row, select
+from sqlalchemy import Row
 
-from db import agents
-from db.tables import runs
+from db import agents, runs
 from db.types import RunStatus
+from graph import reading
 from graph.approvals import Approval
 from graph.context import Context, Info
 from graph.people import User
@@ -152,23 +152,30 @@ KINDS: Mapping[str, Callable[..., Any]] = {
 
 
 async def told(context: Context, run_id: str, seq: int) -> AsyncIterator[Any]:
-    """Every event of a run after `seq`, once and in order; ends when the run has."""
+    """Every event of a run after `seq`, once and in order; ends when the run has.
+
+    Raises `ResourceNotFound` once the actor may not see it.
+    """
     with context.services.bus.listen(f"run:{run_id}") as listener:
         context.listening.set()
         while True:
             # Read before the events: when it is final here, they are all there.
-            run = await context.database.first(select(runs).where(runs.c.id == run_id))
-            while rows := await context.database.rows(
-                agents.after(run_id, seq, limit=EVENTS_AT_ONCE)
-            ):
+            run = await reading.get(context, "Run", runs.LISTING, run_id)
+            while rows := await _later(context, run_id, seq):
                 for row in rows:
                     seq = row.seq
                     yield _shown(row)
-            if run is None or run.finished_at:
-                break
+            if run.finished_at:
+                # Whoever lost sight of it meanwhile has not been told all.
+                yield _ending(await reading.get(context, "Run", runs.LISTING, run_id))
+                return
             await listener.wait(POLL_SECONDS)
-    if run is not None:
-        yield _ending(run)
+
+
+async def _later(context: Context, run_id: str, seq: int) -> Sequence[Row[Any]]:
+    """The events of a run after `seq`, as far as the actor may see it."""
+    seen = reading.in_view(context, runs.LISTING, run_id).exists()
+    return await context.database.rows(agents.after(run_id, seq, limit=EVENTS_AT_ONCE).where(seen))
 
 
 def _shown(row: Row[Any]) -> Any:

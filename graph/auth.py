@@ -1,6 +1,7 @@
 """Passwords and access tokens, and from a token to the actor it stands for."""
 
 import asyncio
+import contextlib
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -9,20 +10,30 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import jwt
+import msgspec
 from anyio import CapacityLimiter, to_thread
 from pwdlib import PasswordHash
 from sqlalchemy import select
 
 from db.actors import Actor
 from db.engine import Database
-from db.errors import AccountDisabled, CredentialsInvalid, TokenInvalid
+from db.errors import (
+    AccountDisabled,
+    CredentialsInvalid,
+    DatabaseUnavailable,
+    Problem,
+    TokenInvalid,
+)
 from db.ids import new_id
 from db.tables import users
-from db.users import actor_of
+from db.users import TOPIC, actor_of
 
 ALGORITHM = "HS256"
 CLAIMS = ["exp", "iat", "sub", "jti", "tv", "typ"]
 REMEMBERED_SECONDS = 5.0
+POLL_SECONDS = 60.0
+"""A hint may be lost; users are looked up again this often without one."""
+RETRY_SECONDS = 1.0
 MOST_REMEMBERED = 10_000
 NOBODY = (0.0, None)
 
@@ -32,6 +43,15 @@ class Identity(NamedTuple):
 
     actor: Actor
     expires_at: datetime
+
+
+class Caller(msgspec.Struct, eq=False):
+    """Who asks, and from where; there is an actor only for a token that is good."""
+
+    actor: Actor | None = None
+    token: str | None = None
+    address: str = ""
+    refusal: Problem | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +111,8 @@ class Gate:
             options={"require": CLAIMS, "enforce_minimum_key_length": True, "verify_iat": False}
         )
         self._remembered: OrderedDict[str, tuple[float, Identity | None]] = OrderedDict()
+        self._forgotten = asyncio.Event()
+        self._turn = asyncio.Lock()
 
     async def login(self, username: str, password: str) -> Grant:
         """Raises `CredentialsInvalid` or `AccountDisabled`."""
@@ -115,23 +137,55 @@ class Gate:
 
     async def identify(self, token: str) -> Identity:
         """Who comes with this token. Raises `TokenInvalid` or `AccountDisabled`."""
-        if remembered := self.recall(token):
-            return remembered
-        claims = self._claims(token, leeway=timedelta(0))
-        user = await self._user(claims)
-        identity = Identity(actor_of(user), datetime.fromtimestamp(claims["exp"], UTC))
-        self._remember(token, identity)
+        while not (identity := self.recall(token)):
+            claims = self._claims(token, leeway=timedelta(0))
+            forgotten = self._forgotten
+            user = await self._user(claims)
+            identity = Identity(actor_of(user), datetime.fromtimestamp(claims["exp"], UTC))
+            # What was read before a user changed may be what was true before.
+            if not forgotten.is_set():
+                self._remember(token, identity)
+                break
         return identity
+
+    async def renew(self, caller: Caller) -> datetime | None:
+        """Let a caller be who their token stands for now; returns until when, if it ends.
+
+        Raises `TokenInvalid` or `AccountDisabled`.
+        """
+        if caller.token is None:
+            return None
+        identity = self.recall(caller.token) or await self.identify(caller.token)
+        caller.actor = identity.actor
+        return identity.expires_at
+
+    async def stay(self, caller: Caller) -> Problem:
+        """Keep a caller current; returns why, as soon as their token is not good any more."""
+        while True:
+            forgotten = self._forgotten
+            try:
+                # In turn: of all who stay with the same token only the first asks the record.
+                async with self._turn:
+                    until = _seconds_to(await self.renew(caller))
+            except DatabaseUnavailable:
+                until = RETRY_SECONDS
+            except Problem as problem:
+                return problem
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(until):
+                    await forgotten.wait()
 
     def forget(self) -> None:
         """Look every user up again: one of them has changed."""
         self._remembered.clear()
+        self._forgotten.set()
+        self._forgotten = asyncio.Event()
 
     async def keep_current(self) -> None:
         """Forget whenever a user changes, in whichever process; runs as long as the server."""
-        with self._database.bus.listen("users") as listener:
+        with self._database.bus.listen(TOPIC) as listener:
             while True:
-                await listener.wait(60.0)
+                await listener.wait(POLL_SECONDS)
                 self.forget()
                 await asyncio.sleep(0)
 
@@ -178,3 +232,7 @@ class Gate:
         }
         token = self._jwt.encode(claims, self._key, ALGORITHM)
         return Grant(token, int(self._lasts.total_seconds()), user.id)
+
+
+def _seconds_to(moment: datetime | None) -> float | None:
+    return None if moment is None else (moment - datetime.now(UTC)).total_seconds()

@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -13,7 +12,7 @@ from db.actors import Actor
 from db.bus import Bus
 from db.engine import Database, Unit, WritingUnit
 from db.errors import Problem, TokenMissing, WebSocketConnectionFailed
-from graph.auth import Gate
+from graph.auth import Caller, Gate
 from graph.installation import Installation
 from graph.loaders import Loaders
 from graph.maintenance import Maintenance
@@ -35,12 +34,8 @@ class Context(msgspec.Struct, dict=True, eq=False):
     """One request, one socket's operation or one event of a subscription."""
 
     services: "Resources"
-    actor: Actor | None
+    caller: Caller
     request_id: str
-    token: str | None = None
-    expires_at: datetime | None = None
-    refusal: Problem | None = None
-    address: str = ""
     _loaders: Loaders | None = None
 
     @cached_property
@@ -49,11 +44,15 @@ class Context(msgspec.Struct, dict=True, eq=False):
         return asyncio.Event()
 
     @property
+    def actor(self) -> Actor | None:
+        return self.caller.actor
+
+    @property
     def signed_in(self) -> Actor:
         """The actor. Raises why there is none: `TokenMissing`, or what is wrong with the token."""
-        if self.actor is None:
-            raise self.refusal or TokenMissing()
-        return self.actor
+        if self.caller.actor is None:
+            raise self.caller.refusal or TokenMissing()
+        return self.caller.actor
 
     @property
     def database(self) -> Database:
@@ -69,12 +68,12 @@ class Context(msgspec.Struct, dict=True, eq=False):
         self._loaders = None
 
     def fresh(self) -> "Context":
-        """The same caller, with nothing loaded."""
+        """The same caller, also when they change, with nothing loaded."""
         return msgspec.structs.replace(self, _loaders=None)
 
     async def demand(self) -> None:
         """Count what is asked for on a socket. Raises `RateLimitExceeded`."""
-        await self.services.limits.demand(self.actor, self.address)
+        await self.services.limits.demand(self.actor, self.caller.address)
 
     async def write(self, unit: Unit[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `unit(tx, …)` as one transaction; what was loaded before is forgotten.
@@ -124,10 +123,9 @@ class Resources:
 
         Without a token there is no actor, and fields that need one say so.
         """
-        if token is None:
-            return Context(self, None, request_id, address=address)
-        actor, expires_at = self.gate.recall(token) or await self.gate.identify(token)
-        return Context(self, actor, request_id, token, expires_at, None, address)
+        caller = Caller(None, token, address)
+        await self.gate.renew(caller)
+        return Context(self, caller, request_id)
 
     async def visitor(self, token: str | None, request_id: str, address: str = "") -> Context:
         """The context of whoever comes: a token that is not good is only refused by fields that
@@ -136,4 +134,4 @@ class Resources:
         try:
             return await self.context(token, request_id, address)
         except Problem as problem:
-            return Context(self, None, request_id, token, refusal=problem, address=address)
+            return Context(self, Caller(None, token, address, problem), request_id)

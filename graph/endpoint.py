@@ -1,7 +1,6 @@
 """/graphql over HTTP: queries and mutations, and subscriptions as server-sent events."""
 
 import asyncio
-import time
 from typing import Any
 
 import msgspec
@@ -10,7 +9,7 @@ import structlog
 from graphql import OperationType
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from db.errors import Problem, TokenInvalid
+from db.errors import Problem
 from graph.context import Context
 from graph.execution import Answer, Prepared, Refused, accident_shown, problem_shown
 from graph.http import NO_STORE, REFUSAL, BodyTooLarge, ClientLeft, Headers, Request
@@ -94,20 +93,21 @@ class Endpoint:
     async def _send_events(
         self, prepared: Prepared, asked: "_Asked", context: Context, request: Request, send: Send
     ) -> None:
-        """Events until the subscription, the client, the server or the token comes to its end."""
+        """Events until they end, the client leaves, the server stops or the caller is refused."""
         answers = self._services.graphql.subscribe(prepared, asked.variables or {}, context)
         left = asyncio.create_task(request.left(), name="client leaves")
         ended = asyncio.create_task(self._streams.ended.wait(), name="server stops")
-        expired = asyncio.create_task(_expiry_of(context), name="token expires")
+        staying = self._services.gate.stay(context.caller)
+        refused = asyncio.create_task(staying, name="caller is refused")
         next_answer = asyncio.create_task(anext(answers, None), name="next event")
         try:
             while True:
                 done, _ = await asyncio.wait(
-                    {left, ended, expired, next_answer},
+                    {left, ended, refused, next_answer},
                     timeout=KEEP_ALIVE_SECONDS,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
-                if done & {left, ended, expired}:
+                if done & {left, ended, refused}:
                     break
                 if not done:
                     await _send_part(send, KEEP_ALIVE)
@@ -117,15 +117,15 @@ class Endpoint:
                     break
                 await _send_answer(send, answer)
                 next_answer = asyncio.create_task(anext(answers, None), name="next event")
-            if expired in done:
-                refusal = problem_shown(TokenInvalid(issue="expired"), request.id)
+            if refused in done:
+                refusal = problem_shown(refused.result(), request.id)
                 await _send_answer(send, Answer(None, [refusal]))
             if left not in done:
                 await _send_part(send, b"event: complete\ndata:\n\n", last=True)
         finally:
-            for task in (left, ended, expired, next_answer):
+            for task in (left, ended, refused, next_answer):
                 task.cancel()
-            await asyncio.gather(left, ended, expired, next_answer, return_exceptions=True)
+            await asyncio.gather(left, ended, refused, next_answer, return_exceptions=True)
             await answers.aclose()
 
 
@@ -205,14 +205,6 @@ def _mistake(words: Any) -> str:
 def _check_method(method: str, prepared: Prepared) -> None:
     if method == "GET" and prepared.type is not OperationType.QUERY:
         raise _Unreadable(405, "Only queries may be sent by GET", [(b"allow", b"POST")])
-
-
-async def _expiry_of(context: Context) -> None:
-    """Return when the caller's token is not good any more."""
-    if context.expires_at is None:
-        await asyncio.Event().wait()
-    else:
-        await asyncio.sleep(context.expires_at.timestamp() - time.time())
 
 
 async def _send_answer(send: Send, answer: Answer) -> None:

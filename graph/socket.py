@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import time
-from datetime import datetime
 from typing import Any
 
 import orjson
@@ -14,7 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from db.errors import Problem, WebSocketConnectionFailed
 from graph.context import Context
-from graph.execution import Refused, problem_shown
+from graph.execution import Prepared, Refused, problem_shown
 from graph.http import address_of, bearer_token, request_id_of
 from graph.origins import is_allowed
 from graph.services import Services
@@ -24,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 10.0
+LAST_ANSWERS_SECONDS = 5.0
+"""So long may take what was asked before the caller was refused."""
 MOST_OPERATIONS = 100
 LARGEST_MESSAGE = 256 * 1024
 
@@ -34,7 +35,7 @@ GOING_AWAY = 1012
 
 
 class Socket:
-    """Accepts WebSockets and serves each until it closes, its token expires or the server stops."""
+    """Accepts WebSockets and serves each until it closes, it is refused or the server stops."""
 
     def __init__(self, services: Services, streams: Streams) -> None:
         self._services = services
@@ -71,17 +72,21 @@ class _Conversation:
         self._held = held
         self._context: Context | None = None
         self._begun = False
-        self._deadline = asyncio.timeout(INIT_SECONDS)
+        self._greeted = asyncio.Event()
         self._operations: dict[str, asyncio.Task[None]] = {}
+        self._answering: set[str] = set()
 
     async def last(self, server_ends: asyncio.Event) -> None:
-        ending = asyncio.create_task(self._end(server_ends), name="socket ends")
-        hearing = asyncio.create_task(self._hear(), name="socket hears")
+        lasting = [
+            asyncio.create_task(self._hear(), name="socket hears"),
+            asyncio.create_task(self._stay(), name="caller stays"),
+            asyncio.create_task(_serve(server_ends), name="server serves"),
+        ]
         try:
-            await asyncio.wait({hearing, ending}, return_when=asyncio.FIRST_COMPLETED)
-            await self._close_for(hearing if hearing.done() else ending)
+            await asyncio.wait(lasting, return_when=asyncio.FIRST_COMPLETED)
+            await self._close_for(next(task for task in lasting if task.done()))
         finally:
-            tasks = [hearing, ending, *self._operations.values()]
+            tasks = [*lasting, *self._operations.values()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -97,16 +102,28 @@ class _Conversation:
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):
                 await self._websocket.close(1011, "Internal server error")
 
-    async def _end(self, server_ends: asyncio.Event) -> None:
-        """Raise at the first reason to end: nothing said in time, the token's end, the server's."""
+    async def _stay(self) -> None:
+        """Raise once the caller has not introduced themselves in time, or is refused."""
         try:
-            async with self._deadline:
-                await server_ends.wait()
+            async with asyncio.timeout(INIT_SECONDS):
+                await self._greeted.wait()
         except TimeoutError:
-            if self._context is None:
-                raise _Close(INIT_TIMEOUT, "Connection initialisation timeout") from None
-            raise _Close(FORBIDDEN, "The token has expired") from None
-        raise _Close(GOING_AWAY, "The server is restarting")
+            raise _Close(INIT_TIMEOUT, "Connection initialisation timeout") from None
+        problem = await self._services.gate.stay(self._known().caller)
+        await self._answer_last()
+        raise _Close(FORBIDDEN, problem.message)
+
+    async def _answer_last(self) -> None:
+        """Follow nothing any more, but answer what was asked before.
+
+        Who changes their password is refused by that, and is told the new token.
+        """
+        answering = [self._operations[id_] for id_ in self._answering if id_ in self._operations]
+        for operation in self._operations.values():
+            if operation not in answering:
+                operation.cancel()
+        if answering:
+            await asyncio.wait(answering, timeout=LAST_ANSWERS_SECONDS)
 
     async def _hear(self) -> None:
         while True:
@@ -151,12 +168,17 @@ class _Conversation:
             raise _Close(TOO_MANY, problem.message) from None
         except Problem as problem:
             raise _Close(FORBIDDEN, problem.message) from None
-        self._deadline.reschedule(_loop_time(self._context.expires_at))
+        self._greeted.set()
         await self._say({"type": "connection_ack"})
 
-    def _start(self, id_: str, payload: dict[str, Any]) -> None:
+    def _known(self) -> Context:
+        """Who has introduced themselves."""
         if self._context is None:
             raise _Close(UNAUTHORIZED, "Unauthorized")
+        return self._context
+
+    def _start(self, id_: str, payload: dict[str, Any]) -> None:
+        context = self._known().fresh()
         if id_ in self._operations:
             raise _Close(ALREADY_EXISTS, "A subscriber of this id already exists")
         if len(self._operations) >= MOST_OPERATIONS:
@@ -169,23 +191,20 @@ class _Conversation:
             and isinstance(name, str | None)
         ):
             raise _Close(BAD_REQUEST, "Invalid subscribe payload")
-        running = self._run(id_, query, variables or {}, name, self._context.fresh())
+        running = self._run(id_, query, variables or {}, name, context)
         self._operations[id_] = asyncio.create_task(running, name="operation")
 
     async def _run(
         self, id_: str, query: str, variables: dict[str, Any], name: str | None, context: Context
     ) -> None:
         try:
+            await self._services.gate.renew(context.caller)
             await context.demand()
             prepared = self._services.graphql.prepare(query, name)
             if prepared.type is OperationType.SUBSCRIPTION:
-                answers = self._services.graphql.subscribe(prepared, variables, context)
-                async with contextlib.aclosing(answers):
-                    async for answer in answers:
-                        await self._next(id_, answer.body())
+                await self._follow(id_, prepared, variables, context)
             else:
-                answer = await self._services.graphql.execute(prepared, variables, context)
-                await self._next(id_, answer.body())
+                await self._answer(id_, prepared, variables, context)
         except Refused as refused:
             errors = refused.formatted(context.request_id)
             await self._finish(id_, {"type": "error", "id": id_, "payload": errors})
@@ -200,6 +219,24 @@ class _Conversation:
             await self._finish(id_, {"type": "complete", "id": id_})
         else:
             await self._finish(id_, {"type": "complete", "id": id_})
+
+    async def _follow(
+        self, id_: str, prepared: Prepared, variables: dict[str, Any], context: Context
+    ) -> None:
+        answers = self._services.graphql.subscribe(prepared, variables, context)
+        async with contextlib.aclosing(answers):
+            async for answer in answers:
+                await self._next(id_, answer.body())
+
+    async def _answer(
+        self, id_: str, prepared: Prepared, variables: dict[str, Any], context: Context
+    ) -> None:
+        self._answering.add(id_)
+        try:
+            answer = await self._services.graphql.execute(prepared, variables, context)
+            await self._next(id_, answer.body())
+        finally:
+            self._answering.discard(id_)
 
     async def _finish(self, id_: str, message: dict[str, Any]) -> None:
         self._operations.pop(id_, None)
@@ -216,6 +253,11 @@ class _Conversation:
         await self._websocket.send_text(orjson.dumps(message).decode())
 
 
+async def _serve(server_ends: asyncio.Event) -> None:
+    await server_ends.wait()
+    raise _Close(GOING_AWAY, "The server is restarting")
+
+
 def _decoded(text: str) -> Any:
     if len(text) > LARGEST_MESSAGE:
         raise _Close(BAD_REQUEST, "The message is too large")
@@ -223,12 +265,6 @@ def _decoded(text: str) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         raise _Close(BAD_REQUEST, "The message is not JSON") from None
-
-
-def _loop_time(moment: datetime | None) -> float | None:
-    if moment is None:
-        return None
-    return asyncio.get_running_loop().time() + moment.timestamp() - time.time()
 
 
 def _token(payload: dict[str, Any]) -> str | None:

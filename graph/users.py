@@ -102,7 +102,7 @@ class UserMutation:
     async def login(self, info: Info, username: str, password: str) -> Login:
         if len(password) > LONGEST_PASSWORD:
             raise ValueTooLong("password", LONGEST_PASSWORD)
-        await info.context.services.limits.demand_login(username, info.context.address)
+        await info.context.services.limits.demand_login(username, info.context.caller.address)
         grant = await info.context.services.gate.login(username, password)
         await info.context.note(users.record_login, grant.user_id)
         return _login(grant)
@@ -112,9 +112,10 @@ class UserMutation:
         "not long ago."
     )
     async def refresh_token(self, info: Info) -> Login:
-        if info.context.token is None:
+        token = info.context.caller.token
+        if token is None:
             raise TokenMissing()
-        grant = await info.context.services.gate.refresh(info.context.token)
+        grant = await info.context.services.gate.refresh(token)
         return _login(grant)
 
     @strawberry.mutation(

@@ -4,13 +4,13 @@ import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, aclosing, suppress
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import structlog
 from starlette.types import Message, Receive, Scope, Send
 
+from graph.auth import Caller
 from graph.context import Context, Problem, WebSocketConnectionFailed
 from graph.execution import Answer, Prepared
 from graph.http import ClientLeft, address_of, request_id_of
@@ -36,7 +36,7 @@ USE_AGAIN_SECONDS = 60.0
 """A socket uses its session this often, for as long as it is open."""
 
 UNAUTHENTICATED = 4401
-TOKEN_EXPIRED = 4403
+REFUSED = 4403
 NO_SESSION = 4404
 TOO_MANY = 4429
 
@@ -85,6 +85,8 @@ class _Conversation:
         self._use_at: float | None = None
         self._held = ExitStack()
         self._deadline = asyncio.timeout(AUTHENTICATE_SECONDS)
+        self._staying: asyncio.Task[None] | None = None
+        self._refusal: Problem | None = None
         self._streams: dict[_Key, asyncio.Task[None]] = {}
 
     async def hold(self) -> None:
@@ -99,17 +101,20 @@ class _Conversation:
                 await self._deliver(end)
 
     async def _listen(self) -> None:
-        """Hear every message, until the time to authenticate or the token runs out."""
+        """Hear every message, until who speaks is refused or has not said in time who that is."""
         try:
             async with self._deadline:
                 while True:
                     await self._hear(await self._next())
         except TimeoutError:
-            if self._context:
-                raise _Closing(TOKEN_EXPIRED, "The token has expired") from None
+            if self._refusal:
+                await self._refuse(Refusal.of_problem(self._refusal))
+                raise _Closing(REFUSED, self._refusal.message) from None
             await self._refuse(_unauthenticated())
             raise _Closing(UNAUTHENTICATED, "Not authenticated in time") from None
         finally:
+            if self._staying:
+                self._staying.cancel()
             await self._stop(*self._streams)
 
     async def _next(self) -> Message:
@@ -122,7 +127,7 @@ class _Conversation:
                 self._use_at = asyncio.get_running_loop().time() + USE_AGAIN_SECONDS
                 # What keeps us from it now may be over by then.
                 with suppress(Refusal, Problem):
-                    await self._use_session(self._known())
+                    await self._use_session(await self._known())
 
     async def _hear(self, event: Message) -> None:
         if event["type"] == "websocket.disconnect":
@@ -154,7 +159,7 @@ class _Conversation:
             case "unsubscribe":
                 await self._unsubscribe(message)
             case type_ if request := REQUESTS.get(type_):
-                answer = await self._execute(request.operation, message, self._known())
+                answer = await self._execute(request.operation, message, await self._known())
                 await self._say_data(request.reply, _data(answer))
             case _:
                 known = ("authenticate", "ping", "subscribe", "unsubscribe", *REQUESTS)
@@ -171,10 +176,24 @@ class _Conversation:
         await self._use_session(context)
         if self._context is None:
             await self._take_seat(context)
-        self._context = context
-        self._deadline.reschedule(_loop_time(context.expires_at))
+            self._context = context
+        # What is followed already goes on by the new token.
+        self._context.caller.token = token
+        self._stay(self._context.caller)
         await self._say({"type": "authenticated", "timestamp": envelope.now()})
-        self._begin((NOTIFICATIONS,), NOTIFICATIONS, {}, context.fresh(), message)
+        self._begin((NOTIFICATIONS,), NOTIFICATIONS, {}, self._context.fresh(), message)
+
+    def _stay(self, caller: Caller) -> None:
+        """Let the conversation last as long as the caller's token is good."""
+        if self._staying:
+            self._staying.cancel()
+        self._deadline.reschedule(None)
+        self._staying = asyncio.create_task(self._end_with(caller), name="caller stays")
+
+    async def _end_with(self, caller: Caller) -> None:
+        self._refusal = await self._services.gate.stay(caller)
+        await self._stop(*self._streams)
+        self._deadline.reschedule(0)
 
     async def _take_seat(self, context: Context) -> None:
         try:
@@ -198,7 +217,7 @@ class _Conversation:
         raise _Closing(NO_SESSION, "No such session")
 
     async def _subscribe(self, message: Mapping[str, Any]) -> None:
-        context, channel = self._known().fresh(), _channel(message)
+        context, channel = (await self._known()).fresh(), _channel(message)
         operation = self._operations[channel.operation]
         values = variables.collect(operation.variables, {}, {}, message)
         key = _key(channel, values)
@@ -228,7 +247,7 @@ class _Conversation:
         return self._streams[key]
 
     async def _unsubscribe(self, message: Mapping[str, Any]) -> None:
-        self._known()
+        await self._known()
         channel = _channel(message)
         declared = self._operations[channel.operation].variables
         await self._stop(_key(channel, variables.collect(declared, {}, {}, message)))
@@ -265,10 +284,14 @@ class _Conversation:
         values = variables.collect(operation.variables, {}, {}, words)
         return await self._services.rest.execute(operation, values, context.fresh())
 
-    def _known(self) -> Context:
-        """Who speaks. Raises `Refusal` while nobody has said so."""
+    async def _known(self) -> Context:
+        """Who speaks, as the gate has it now.
+
+        Raises `Refusal` while nobody has said so, and a `Problem` when they are refused by now.
+        """
         if self._context is None:
             raise _unauthenticated()
+        await self._services.gate.renew(self._context.caller)
         return self._context
 
     async def _stop(self, *keys: _Key) -> None:
@@ -366,12 +389,6 @@ async def _listens(context: Context, stream: asyncio.Task[None]) -> bool:
 def _confirmed(type_: str, channel: Channel, message: Mapping[str, Any]) -> dict[str, Any]:
     words = {word: message[word] for word in channel.key if word in message}
     return {"type": type_, "channel": message["channel"], **words}
-
-
-def _loop_time(moment: datetime | None) -> float | None:
-    if moment is None:
-        return None
-    return asyncio.get_running_loop().time() + (moment - datetime.now(UTC)).total_seconds()
 
 
 def _unauthenticated() -> Refusal:

@@ -10,6 +10,7 @@ import orjson
 
 from app import create_app, opened
 from db.actors import Actor
+from graph.auth import Caller
 from graph.context import Context
 from graph.execution import OPERATIONS, Answer, Executor, Prepared
 from graph.services import Services
@@ -49,7 +50,7 @@ async def by_plan(
     variables: Mapping[str, Any],
 ) -> Answer:
     """The answer that clients get."""
-    context = Context(services, actor, "request")
+    context = Context(services, Caller(actor), "request")
     return await executor_of(services, surface).execute(prepared, dict(variables), context)
 
 
@@ -62,7 +63,7 @@ async def by_reference(
 ) -> Answer:
     """The answer of graphql-core and the resolvers."""
     executor = executor_of(services, surface)
-    context = Context(services, actor, "request")
+    context = Context(services, Caller(actor), "request")
     return await executor.execute_by_reference(prepared, dict(variables), context)
 
 

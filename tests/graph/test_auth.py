@@ -1,16 +1,20 @@
 """Tokens: who they stand for, until when, and what is refused."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
 from sqlalchemy import update
 
-from db.errors import Problem
+from db.errors import DatabaseUnavailable, Problem
 from db.tables import users
-from graph.auth import CLAIMS, Gate
-from tests.fixtures.server import PASSWORD, QUICK_HASHER, Served
+from db.types import Role
+from graph import auth
+from graph.auth import CLAIMS, Caller, Gate
+from tests.fixtures.server import PASSWORD, QUICK_HASHER, Served, serving, settings_for
 
 
 @pytest.fixture
@@ -129,6 +133,97 @@ async def test_a_token_that_is_remembered_still_expires(gate: Gate, key: str) ->
         await gate.passwords.verify("", QUICK_HASHER.hash(""))
 
     assert "AUTH_TOKEN_INVALID" == await refusal(gate, token)
+
+
+async def test_what_was_read_before_a_change_is_not_gone_by(
+    shared_server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, name = shared_server.app.services.gate, await shared_server.newcomer(Role.ADMIN)
+    read = shared_server.app.services.database.first
+
+    async def overtaken(*asked: Any) -> Any:
+        found = await read(*asked)
+        monkeypatch.undo()
+        await shared_server.change_user(name, role="VIEWER")
+        return found
+
+    monkeypatch.setattr(shared_server.app.services.database, "first", overtaken)
+    identity = await gate.identify(shared_server.tokens[name])
+
+    assert Role.VIEWER == identity.actor.role
+
+
+async def test_who_stays_is_kept_current_until_they_are_refused(shared_server: Served) -> None:
+    gate, name = shared_server.app.services.gate, await shared_server.newcomer(Role.ADMIN)
+    caller = Caller(token=shared_server.tokens[name])
+    staying = asyncio.create_task(gate.stay(caller))
+    async with asyncio.timeout(10):
+        while not caller.actor:  # noqa: ASYNC110 - nobody tells it
+            await asyncio.sleep(0.01)
+        first = caller.actor.role
+        await shared_server.change_user(name, role="VIEWER")
+        while caller.actor.role is first:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.01)
+        await shared_server.change_user(name, isDisabled=True)
+        refused = await staying
+
+    assert (Role.ADMIN, Role.VIEWER) == (first, caller.actor.role)
+    assert "AUTH_ACCOUNT_DISABLED" == refused.code
+
+
+async def test_who_stays_is_not_refused_for_want_of_the_database(
+    shared_server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, name = shared_server.app.services.gate, await shared_server.newcomer()
+    monkeypatch.setattr(auth, "RETRY_SECONDS", 0.01)
+    tried = asyncio.Event()
+
+    async def unavailable(*_: Any) -> Any:
+        tried.set()
+        raise DatabaseUnavailable
+
+    with monkeypatch.context() as broken:
+        broken.setattr(shared_server.app.services.database, "first", unavailable)
+        staying = asyncio.create_task(gate.stay(Caller(token=shared_server.tokens[name])))
+        await tried.wait()
+    await shared_server.change_user(name, isDisabled=True)
+
+    assert "AUTH_ACCOUNT_DISABLED" == (await asyncio.wait_for(staying, 10)).code
+
+
+async def test_of_all_who_stay_with_a_token_one_asks_the_record(
+    shared_server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, token = shared_server.app.services.gate, shared_server.tokens["developer"]
+    callers = [Caller(token=token) for _ in range(20)]
+    read, asked = shared_server.app.services.database.first, 0
+
+    async def counted(*words: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return await read(*words)
+
+    monkeypatch.setattr(shared_server.app.services.database, "first", counted)
+    gate.forget()
+    staying = [asyncio.create_task(gate.stay(caller)) for caller in callers]
+    async with asyncio.timeout(10):
+        while not all(caller.actor for caller in callers):  # noqa: ASYNC110 - nobody tells it
+            await asyncio.sleep(0.01)
+    for task in staying:
+        task.cancel()
+
+    assert 1 == asked
+
+
+async def test_other_servers_hear_of_it(postgres_url: str, tmp_path: Path) -> None:
+    settings = settings_for(postgres_url, tmp_path, worker_concurrency=0)
+    async with serving(settings) as one, serving(settings) as two:
+        caller = Caller(token=two.tokens["developer"])
+        staying = asyncio.create_task(two.app.services.gate.stay(caller))
+        await one.change_user("developer", isDisabled=True)
+        refused = await asyncio.wait_for(staying, 10)
+
+    assert "AUTH_ACCOUNT_DISABLED" == refused.code
 
 
 async def test_a_token_of_before_is_worth_nothing(gate: Gate, shared_server: Served) -> None:

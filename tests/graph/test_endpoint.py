@@ -196,6 +196,32 @@ async def test_a_stream_does_not_outlive_its_token(server: Served) -> None:
     assert response.text.endswith("event: complete\ndata:\n\n")
 
 
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"isDisabled": True}, "AUTH_ACCOUNT_DISABLED"),
+        ({"password": "battery staple"}, "AUTH_TOKEN_INVALID"),
+    ],
+)
+async def test_a_stream_ends_for_who_is_refused_by_now(
+    server: Served, change: dict[str, Any], code: str
+) -> None:
+    name = await server.newcomer()
+    async with (
+        server.http(name) as http,
+        http.stream("POST", "/graphql", json={"query": FOLLOW}, headers=EVENTS) as response,
+        asyncio.timeout(20),
+    ):
+        lines = response.aiter_lines()
+        await anext(lines)
+        await server.change_user(name, **change)
+        said = [line async for line in lines if line]
+
+    answer = json.loads(said[1].removeprefix("data: "))
+    assert code == answer["errors"][0]["extensions"]["code"]
+    assert ["event: complete", "data:"] == said[2:]
+
+
 async def test_who_leaves_a_stream_is_not_held(sqlite_server: Served) -> None:
     streams = sqlite_server.app.streams
     async with sqlite_server.http() as http, asyncio.timeout(10):

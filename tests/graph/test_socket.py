@@ -10,14 +10,18 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from db.types import Role
 from graph import socket as subject
-from tests.fixtures.server import Served
+from tests.fixtures.server import PASSWORD, Served
 
 INIT = {"type": "connection_init"}
 FOLLOW = "subscription { taskUpdates { __typename } }"
 CREATE = """mutation ($name: String!) { createProject(input: {name: $name}) { id } }"""
 CREATE_TASK = """mutation ($id: ID!) {
   createTask(input: {projectId: $id, title: "x"}) { id }
+}"""
+CHANGE_PASSWORD = """mutation ($old: String!, $new: String!) {
+  changePassword(currentPassword: $old, newPassword: $new) { accessToken }
 }"""
 WATCH = """subscription ($id: ID!) {
   taskUpdates(projectId: $id, after: "0-0") { ... on TaskUpdate { kind } }
@@ -55,6 +59,19 @@ async def hear(socket: ClientConnection) -> dict[str, Any]:
     async with asyncio.timeout(20):
         message: dict[str, Any] = json.loads(await socket.recv())
     return message
+
+
+async def answer_to(socket: ClientConnection, query: str, **variables: Any) -> dict[str, Any]:
+    """What is said to an operation, which is then at its end."""
+    await say(socket, subscribe(query, "asked", **variables))
+    answer = await hear(socket)
+    if answer["type"] == "next":
+        await hear(socket)
+    return answer
+
+
+def code_of(errors: list[dict[str, Any]]) -> str:
+    return str(errors[0]["extensions"]["code"])
 
 
 async def end_of(socket: ClientConnection) -> int:
@@ -120,6 +137,62 @@ async def test_the_end_of_the_token_closes_the_socket(server: Served) -> None:
     greeting = {"type": "connection_init", "payload": {"Authorization": f"Bearer {token}"}}
     async with talk(server, greeting, subscribe(FOLLOW)) as socket:
         assert 4403 == await end_of(socket)
+
+
+async def test_each_operation_is_done_in_the_name_of_who_the_token_is_now(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.app.services.gate, "stay", lambda _: asyncio.Event().wait())
+    name = await server.newcomer(Role.ADMIN)
+    async with talk(server, init(server, name)) as socket:
+        await hear(socket)
+        before = await answer_to(socket, CREATE, name="x")
+        await server.change_user(name, role="VIEWER")
+        demoted = await answer_to(socket, CREATE, name="x")
+        await server.change_user(name, isDisabled=True)
+        disabled = await answer_to(socket, "{ viewer { id } }")
+
+    assert before["payload"]["data"]
+    assert "AUTH_INSUFFICIENT_PERMISSIONS" == code_of(demoted["payload"]["errors"])
+    assert "error" == disabled["type"]
+    assert "AUTH_ACCOUNT_DISABLED" == code_of(disabled["payload"])
+
+
+@pytest.mark.parametrize("following", [(), (subscribe(FOLLOW),)])
+@pytest.mark.parametrize("change", [{"isDisabled": True}, {"password": "battery staple"}])
+async def test_who_is_refused_by_now_is_closed_out(
+    server: Served, change: dict[str, Any], following: tuple[Any, ...]
+) -> None:
+    name = await server.newcomer()
+    async with talk(server, init(server, name), *following) as socket:
+        await hear(socket)
+        await server.change_user(name, **change)
+        assert 4403 == await end_of(socket)
+
+
+async def test_who_changes_their_password_on_a_socket_is_told_the_new_token(
+    server: Served,
+) -> None:
+    name = await server.newcomer()
+    words = {"old": PASSWORD, "new": "battery staple"}
+    async with talk(server, init(server, name), subscribe(FOLLOW, "other")) as socket:
+        await hear(socket)
+        answer = await answer_to(socket, CHANGE_PASSWORD, **words)
+        code = await end_of(socket)
+
+    server.tokens[name] = answer["payload"]["data"]["changePassword"]["accessToken"]
+    assert {"viewer": {"username": name}} == await server.data("{ viewer { username } }", name)
+    assert 4403 == code
+
+
+async def test_who_does_not_stay_an_administrator_stays_on_the_socket(server: Served) -> None:
+    name = await server.newcomer(Role.ADMIN)
+    async with talk(server, init(server, name)) as socket:
+        await hear(socket)
+        await server.change_user(name, role="DEVELOPER")
+        answer = await answer_to(socket, "{ viewer { username } }")
+
+    assert {"viewer": {"username": name}} == answer["payload"]["data"]
 
 
 async def test_the_end_of_the_server_closes_the_socket(sqlite_server: Served) -> None:

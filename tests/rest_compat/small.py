@@ -6,9 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
-import msgspec
 import strawberry
 import uvicorn
 from starlette.types import ASGIApp
@@ -16,7 +15,9 @@ from strawberry.scalars import JSON
 from strawberry.schema.config import StrawberryConfig
 
 from db.actors import Actor
+from db.errors import TokenInvalid
 from db.types import Role
+from graph.auth import Gate, Identity, Passwords
 from graph.context import Context, Problem
 from graph.execution import Executor
 from graph.rate_limits import MemoryCounter, RateLimits
@@ -35,12 +36,6 @@ class ThingNotFound(Problem):
     """The thing does not exist."""
 
     code = "RESOURCE_NOT_FOUND"
-
-
-class TokenInvalid(Problem):
-    """The token is invalid or has expired."""
-
-    code = "AUTH_TOKEN_INVALID"
 
 
 @strawberry.enum
@@ -123,9 +118,7 @@ class Mutation:
 @strawberry.type
 class Subscription:
     @strawberry.subscription
-    async def silence(
-        self, info: strawberry.Info["SmallContext", Any]
-    ) -> AsyncGenerator[News, None]:
+    async def silence(self, info: strawberry.Info[Context, Any]) -> AsyncGenerator[News, None]:
         info.context.listening.set()
         await asyncio.Event().wait()
         yield News(id=strawberry.ID(""), text="")
@@ -133,14 +126,14 @@ class Subscription:
     @strawberry.subscription
     async def news(
         self,
-        info: strawberry.Info["SmallContext", Any],
+        info: strawberry.Info[Context, Any],
         project_id: strawberry.ID | None = None,
         task_id: strawberry.ID | None = None,
     ) -> AsyncGenerator[News, None]:
         if project_id == "unknown":
             raise ThingNotFound(id=project_id)
         info.context.listening.set()
-        async for text in info.context.newsroom.read():
+        async for text in cast(SmallServices, info.context.services).newsroom.read():
             yield News(id=project_id or task_id or strawberry.ID(""), text=text)
 
 
@@ -163,28 +156,46 @@ class Newsroom:
             self.readers -= 1
 
 
-class SmallContext(Context):
-    """A context with a newsroom."""
+class SmallGate(Gate):
+    """Knows one token, for as long as a test says."""
 
-    newsroom: Newsroom = msgspec.field(default_factory=Newsroom)
+    def __init__(self) -> None:
+        nothing = timedelta(0)
+        super().__init__(cast(Any, None), Passwords(), "", lasts=nothing, refresh_grace=nothing)
+        self._refusal: Problem | None = None
+        self.last_for(timedelta(hours=1))
+
+    def last_for(self, time: timedelta) -> None:
+        """Let the token be good for so long from now on."""
+        self._expires_at = datetime.now(UTC) + time
+
+    def turn_away(self, problem: Problem) -> None:
+        """Let the token be good no more."""
+        self._refusal = problem
+        self.forget()
+
+    async def identify(self, token: str) -> Identity:
+        if token != TOKEN:
+            raise TokenInvalid()
+        if self._refusal:
+            raise self._refusal
+        if self._expires_at <= datetime.now(UTC):
+            raise TokenInvalid(issue="expired")
+        return Identity(ACTOR, self._expires_at)
 
 
 class SmallServices(Services):
     """Knows one token."""
 
+    gate: SmallGate
+
     def __init__(self) -> None:
+        self.gate = SmallGate()
         self.rest = small_executor()
         self.vitals = Vitals()
         self.streams = Streams()
         self.limits = RateLimits(Settings(rate_limit_enabled=False), MemoryCounter())
         self.newsroom = Newsroom()
-        self.lasts = timedelta(hours=1)
-
-    async def context(self, token: str | None, request_id: str, address: str = "") -> SmallContext:
-        if token != TOKEN:
-            raise TokenInvalid()
-        expires_at = datetime.now(UTC) + self.lasts
-        return SmallContext(self, ACTOR, request_id, token, expires_at, newsroom=self.newsroom)
 
 
 def small_executor() -> Executor:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from db.errors import AccountDisabled
 from rest_compat import ws
 from tests.rest_compat.desk import AUTHENTICATE, Desk, ask, end_of, hear, subscription
 
@@ -49,19 +50,55 @@ async def test_silence_is_not_waited_for(desk: Desk, monkeypatch: pytest.MonkeyP
 
 
 async def test_the_end_of_the_token_ends_the_conversation(desk: Desk) -> None:
-    desk.services.lasts = timedelta(seconds=0.2)
+    desk.services.gate.last_for(timedelta(seconds=0.2))
     async with desk.signed_in() as socket:
         assert "subscribed" == (await ask(socket, subscription()))["type"]
+        refused = await hear(socket)
         code, reason = await end_of(socket)
 
-    assert (4403, "The token has expired") == (code, reason)
+    assert ("AUTH_TOKEN_INVALID", {"issue": "expired"}) == (
+        refused["data"]["code"],
+        refused["data"]["details"],
+    )
+    assert (4403, "The token is invalid or has expired.") == (code, reason)
     assert 0 == desk.newsroom.readers
 
 
-async def test_a_new_token_prolongs_the_conversation(desk: Desk) -> None:
-    desk.services.lasts = timedelta(seconds=0.2)
+async def test_who_is_refused_by_now_is_told_and_closed_out(desk: Desk) -> None:
     async with desk.signed_in() as socket:
-        desk.services.lasts = timedelta(hours=1)
+        await ask(socket, subscription())
+        desk.services.gate.turn_away(AccountDisabled())
+        refused = await hear(socket)
+        code, reason = await end_of(socket)
+
+    assert ("error", "AUTH_ACCOUNT_DISABLED") == (refused["type"], refused["data"]["code"])
+    assert (4403, "The account is disabled.") == (code, reason)
+    assert 0 == desk.newsroom.readers
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        subscription(),
+        {**subscription(), "type": "unsubscribe"},
+        {"type": "execute_task", "task_id": "1"},
+    ],
+)
+async def test_nothing_is_done_for_who_is_refused_by_now(
+    desk: Desk, message: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk.services.gate, "stay", lambda _: asyncio.Event().wait())
+    async with desk.signed_in() as socket:
+        desk.services.gate.turn_away(AccountDisabled())
+        refused = await ask(socket, message)
+
+    assert ("error", "AUTH_ACCOUNT_DISABLED") == (refused["type"], refused["data"]["code"])
+
+
+async def test_a_new_token_prolongs_the_conversation(desk: Desk) -> None:
+    desk.services.gate.last_for(timedelta(seconds=0.2))
+    async with desk.signed_in() as socket:
+        desk.services.gate.last_for(timedelta(hours=1))
         await ask(socket, AUTHENTICATE)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(socket.recv(), 0.3)

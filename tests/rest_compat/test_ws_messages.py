@@ -3,7 +3,9 @@
 import hashlib
 from typing import Any
 
+import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosedError
 
 from tests.fixtures.server import Served
 from tests.rest_compat.real import (
@@ -15,6 +17,13 @@ from tests.rest_compat.real import (
     new_task,
     talking,
 )
+
+ADD_MEMBER = """mutation ($project: ID!, $user: ID!) {
+  addProjectMember(projectId: $project, userId: $user) { id }
+}"""
+REMOVE_MEMBER = """mutation ($project: ID!, $user: ID!) {
+  removeProjectMember(projectId: $project, userId: $user)
+}"""
 
 
 def of_type(type_: str, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -137,3 +146,32 @@ async def test_a_session_of_others_does_not_open(server: Served) -> None:
 
     assert "WEBSOCKET_CONNECTION_FAILED" == refused["data"]["code"]
     assert 4404 == socket.close_code
+
+
+async def test_who_is_no_member_any_more_is_told_so_and_no_news(server: Served) -> None:
+    name = await server.newcomer()
+    async with server.http() as client, talking(server, name) as talk:
+        task = await new_task(client, metadata={"command": "true"})
+        words = {"project": task["project_id"], "user": server.user_ids[name]}
+        await server.data(ADD_MEMBER, **words)
+        await talk.ask("subscribe", channel="project_updates", project_id=words["project"])
+        await server.data(REMOVE_MEMBER, **words)
+        refused = await talk.hear()
+        data_of(await client.put(f"/api/tasks/{task['id']}", json={"title": "Secret"}))
+        still = await talk.ask("ping")
+
+    assert ("error", "PROJECT_NOT_FOUND") == (refused["type"], refused["data"]["code"])
+    assert "pong" == still["type"]
+
+
+async def test_who_is_disabled_is_closed_out(server: Served) -> None:
+    name = await server.newcomer()
+    async with talking(server, name) as talk:
+        await server.change_user(name, isDisabled=True)
+        refused = await talk.hear()
+        with pytest.raises(ConnectionClosedError) as closed:
+            await talk.hear()
+
+    assert ("error", "AUTH_ACCOUNT_DISABLED") == (refused["type"], refused["data"]["code"])
+    assert closed.value.rcvd
+    assert 4403 == closed.value.rcvd.code
