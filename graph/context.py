@@ -123,9 +123,12 @@ class Resources:
 
         Without a token there is no actor, and fields that need one say so.
         """
-        caller = Caller(None, token, address)
-        await self.gate.renew(caller)
-        return Context(self, caller, request_id)
+        actor = None
+        if token is not None:
+            # What is remembered needs no coroutine.
+            identity = self.gate.recall(token) or await self.gate.identify(token)
+            actor = identity.actor
+        return Context(self, Caller(actor, token, address), request_id)
 
     async def visitor(self, token: str | None, request_id: str, address: str = "") -> Context:
         """The context of whoever comes: a token that is not good is only refused by fields that
