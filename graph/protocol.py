@@ -5,13 +5,14 @@ ordinary goes uvicorn's way.
 """
 
 import asyncio
+from collections.abc import Sized
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import httptools
 from starlette.types import Message
-from uvicorn.protocols.http.flow_control import service_unavailable
+from uvicorn.protocols.http.flow_control import FlowControl, service_unavailable
 from uvicorn.protocols.http.httptools_impl import (
     HEADER_RE,
     STATUS_LINE,
@@ -21,6 +22,8 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from graph.http import ANSWERED_WHOLE, SENT_WHOLE
 
+MOST_WAITING = 16
+"""Requests of a connection behind the one that is being answered, before no more are read."""
 MOST_TARGETS = 1024
 LONGEST_KEPT = 256
 MOST_HEADS = 256
@@ -41,6 +44,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn names a narrower one
+        self.flow = Flow(self.transport, self.pipeline)
         self._scope: dict[str, Any] = {
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
@@ -156,6 +160,22 @@ class HttpProtocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(
             seconds, self.timeout_keep_alive_handler
         )
+
+
+class Flow(FlowControl):
+    """Reads on only while few requests wait, whoever asks for more.
+
+    What is read at once may hold thousands of requests: with one such piece for each that is
+    answered, more and more would wait.
+    """
+
+    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        if self.read_paused and len(self._waiting) < MOST_WAITING:
+            super().resume_reading()
 
 
 class Exchange(RequestResponseCycle):

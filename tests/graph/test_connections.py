@@ -1,30 +1,35 @@
 """Our HTTP protocol on real connections: who leaves, who is slow, who stays, and the end."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from graph.protocol import HttpProtocol
+from graph.protocol import MOST_WAITING, HttpProtocol
 from tests.fixtures.server import listening_socket
 from tests.graph.test_protocol import body, connected, get, says, start, turns
 
 NINE = (b"content-length", b"9")
 WHOLE = [start(NINE), body(b"all of it")]
 PART = b"x" * 65536
+LARGEST_READ = 256 * 1024
+"""Of uvloop, at once."""
 
 
-def on_uvloop(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+def on_uvloop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     """Run a test where the server runs."""
 
-    def run() -> None:
-        uvloop.run(asyncio.wait_for(test(), 10))
+    @functools.wraps(test)
+    def run(*arguments: Any, **named: Any) -> None:
+        uvloop.run(asyncio.wait_for(test(*arguments, **named), 10))
 
     return run
 
@@ -224,6 +229,31 @@ async def test_a_slow_reader_who_leaves_is_waited_for_no_longer() -> None:
         await server.slow.wait()
         writer.transport.abort()
         await server.until_all_have_left()
+
+
+@pytest.mark.parametrize("listens", [False, True])
+@on_uvloop
+async def test_requests_wait_with_the_client_when_many_wait_already(listens: bool) -> None:
+    waiting = 0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal waiting
+        (connection,) = server.state.connections
+        waiting = max(waiting, len(connection.pipeline))  # type: ignore[union-attr]
+        if listens:
+            await receive()
+        await says(*WHOLE)(scope, receive, send)
+
+    count = 3 * LARGEST_READ // len(get())
+    async with listening(app) as server:
+        reader, writer = await server.connect()
+        writer.write(get() * count)
+        for _ in range(count):
+            await reader.readuntil(b"all of it")
+        writer.close()
+        await server.until_all_have_left()
+
+    assert MOST_WAITING < waiting <= MOST_WAITING + LARGEST_READ / len(get())
 
 
 @on_uvloop
