@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import httptools
 from starlette.types import Message
-from uvicorn.protocols.http.flow_control import FlowControl, service_unavailable
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl, service_unavailable
 from uvicorn.protocols.http.httptools_impl import (
     HEADER_RE,
     STATUS_LINE,
@@ -32,6 +32,8 @@ CONTROLS = bytes({*range(32), 127} - {ord("\t")})
 EXPECT = b"expect"
 FRAMING = {b"connection", b"transfer-encoding"}
 """Headers by which an answer is more than so many bytes."""
+NONE_READ: Any = ()
+"""What the headers of a connection are while neither a head is being read nor trailers are."""
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -92,6 +94,23 @@ class HttpProtocol(HttpToolsProtocol):
         limit = self.limit_concurrency
         has_room = limit is None or max(len(self.connections), len(self.tasks)) < limit
         self._answer(self.app if has_room else service_unavailable)
+        self.headers = NONE_READ
+
+    def on_chunk_header(self) -> None:
+        self.headers = []  # Trailers follow if no body does, and are nobody's.
+
+    def on_chunk_complete(self) -> None:
+        self.headers = NONE_READ
+
+    def on_body(self, body: bytes) -> None:
+        self.headers = NONE_READ
+        asked: Any = self.cycle
+        if asked.response_complete:
+            return
+        asked.body += body
+        if len(asked.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        asked.set()
 
     def on_message_complete(self) -> None:
         asked: Any = self.cycle

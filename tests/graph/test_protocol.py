@@ -359,6 +359,25 @@ async def test_chunks_are_read_as_uvicorn_reads_them(chunks: bytes) -> None:
     await check_alike(get("/echo", "transfer-encoding: chunked", method="POST"), chunks, get())
 
 
+TRAILERS = b"3\r\nabc\r\n0\r\nauthorization: Bearer b\r\nx-forwarded-for: 1.2.3.4\r\n\r\n"
+
+
+async def test_trailers_are_no_headers() -> None:
+    found: list[Any] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await echo(scope, receive, send)
+        found.append([name for name, _ in scope["headers"]])
+
+    sent = get("/", "transfer-encoding: chunked", method="POST") + TRAILERS + get()
+    letters = (sent[at : at + 1] for at in range(len(sent)))
+    for pieces in [sent], letters:
+        answers = await conversation(HttpProtocol, pieces, app=app)
+        assert "2 answered" == answers[-1]
+
+    assert [[b"host", b"transfer-encoding"], [b"host"]] * 2 == found
+
+
 async def test_requests_that_come_together_are_answered_one_after_the_other() -> None:
     await check_alike(get("/scope"), post(), get("/parts"), post(), get("/fail"), get())
     await check_alike(post(), get("/close"), get())
