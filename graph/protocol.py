@@ -22,6 +22,16 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from graph.http import ANSWERED_WHOLE, SENT_WHOLE
 
+HEAD_SECONDS = 30.0
+"""How long a head may take to come, and the rest of a body that has been answered already."""
+LARGEST_HEAD = 64 * 1024
+"""How much may come of a head, or of trailers, between the first piece and the last."""
+TOO_LARGE = b"The headers are too large."
+TOO_LARGE_HEADERS = [
+    (b"content-type", b"text/plain; charset=utf-8"),
+    (b"content-length", b"%d" % len(TOO_LARGE)),
+    (b"connection", b"close"),
+]
 MOST_WAITING = 16
 """Requests of a connection behind the one that is being answered, before no more are read."""
 MOST_TARGETS = 1024
@@ -42,7 +52,9 @@ class HttpProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._running: Exchange | None = None
-        self._idle_since: float | None = None
+        self._waits_since = 0.0
+        self._unfinished: Any = self.headers
+        self._unfinished_size = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn names a narrower one
@@ -56,6 +68,8 @@ class HttpProtocol(HttpToolsProtocol):
             "root_path": self.root_path,
             "extensions": {ANSWERED_WHOLE: {}},
         }
+        self._waits_since = self.loop.time()
+        self._look_after(self.timeout_keep_alive)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -63,8 +77,27 @@ class HttpProtocol(HttpToolsProtocol):
         if self._running and not self._running.response_complete:
             self._running.disconnected = True
             self._running.set()
-        if self.timeout_keep_alive_task:
-            self.timeout_keep_alive_task.cancel()
+        self._unset_keepalive_if_required()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+            else:
+                self._unsupported_upgrade_warning()
+        except httptools.HttpParserError:
+            words = "Invalid HTTP request received."
+            self.logger.warning(words)
+            self.send_400_response(words)
+        else:
+            if self.headers is not NONE_READ:
+                self._weigh(data)
+
+    def handle_websocket_upgrade(self) -> None:
+        self._unset_keepalive_if_required()  # The socket has timers of its own.
+        super().handle_websocket_upgrade()
 
     def on_message_begin(self) -> None:
         self.url = b""
@@ -114,9 +147,11 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         asked: Any = self.cycle
-        if asked is None or asked.response_complete:
+        if asked is None:
             return
         asked.more_body = False
+        if asked.response_complete:
+            return
         asked.set()
         if not asked.is_read:
             asked.scope[SENT_WHOLE] = bytes(asked.body)
@@ -129,20 +164,47 @@ class HttpProtocol(HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             return
-        self._idle_since = self.loop.time()
+        self._waits_since = self.loop.time()
         if self.timeout_keep_alive_task is None:
             self._look_after(self.timeout_keep_alive)
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close if nothing came since the last answer, else look again when that may be so."""
+        """Close if what is waited for has not come in time, else look again when that may be so."""
         self.timeout_keep_alive_task = None
-        if self._idle_since is None:
+        if self._is_answering():
             return
-        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        left = self._waits_since + self._patience() - self.loop.time()
         if left > 0:
-            self._look_after(left)
+            # An answer meanwhile would leave less.
+            self._look_after(min(left, self.timeout_keep_alive))
         else:
             super().timeout_keep_alive_handler()
+
+    def _is_answering(self) -> bool:
+        return self._running is not None and not self._running.response_complete
+
+    def _patience(self) -> float:
+        """How long the next request may take to begin, or to come when it has begun."""
+        has_begun = self.headers is not NONE_READ or self.cycle.more_body
+        return HEAD_SECONDS if has_begun else self.timeout_keep_alive
+
+    def _weigh(self, data: bytes) -> None:
+        """Refuse headers that have become too large before their end."""
+        if self.headers is not self._unfinished:
+            # What their beginning came with may belong to other requests.
+            self._unfinished, self._unfinished_size = self.headers, 0
+            return
+        self._unfinished_size += len(data)
+        if self._unfinished_size > LARGEST_HEAD:
+            self._refuse_headers()
+
+    def _refuse_headers(self) -> None:
+        # In the middle of an answer nothing else can be said.
+        if not self._is_answering():
+            headers = [*self.server_state.default_headers, *TOO_LARGE_HEADERS]
+            lines = [b"%b: %b\r\n" % header for header in headers]
+            self.transport.write(b"".join([STATUS_LINE[431], *lines, b"\r\n", TOO_LARGE]))
+        self.transport.close()
 
     def _answer(self, app: Any) -> None:
         """Begin with what is asked now, or with what was asked before, which is answered first."""
@@ -170,10 +232,6 @@ class HttpProtocol(HttpToolsProtocol):
             # A callback would have the loop turn once more. Without the loop, the system is asked
             # for the process each time.
             self.tasks.discard(asyncio.current_task(self.loop))
-
-    def _unset_keepalive_if_required(self) -> None:
-        # The timer stays: to set one for each request costs more than to look again.
-        self._idle_since = None
 
     def _look_after(self, seconds: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(

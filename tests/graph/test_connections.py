@@ -13,13 +13,21 @@ import uvloop
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from graph.protocol import MOST_WAITING, HttpProtocol
+from graph import protocol
+from graph.protocol import HEAD_SECONDS, MOST_WAITING, HttpProtocol
 from tests.fixtures.server import listening_socket
 from tests.graph.test_protocol import body, connected, get, says, start, turns
 
 NINE = (b"content-length", b"9")
 WHOLE = [start(NINE), body(b"all of it")]
 PART = b"x" * 65536
+HANDSHAKE = get(
+    "/socket",
+    "connection: upgrade",
+    "upgrade: websocket",
+    "sec-websocket-version: 13",
+    "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+)
 LARGEST_READ = 256 * 1024
 """Of uvloop, at once."""
 
@@ -307,11 +315,11 @@ class Clock:
         return timer
 
     def go_on_to(self, now: float) -> None:
-        for timer in self.pending():
-            if timer.when() <= now:
-                self.timers.remove(timer)
-                self.now = timer.when()
-                timer._run()
+        while due := [timer for timer in self.pending() if timer.when() <= now]:
+            timer = min(due, key=asyncio.TimerHandle.when)
+            self.timers.remove(timer)
+            self.now = timer.when()
+            timer._run()
         self.now = now
 
     def pending(self) -> list[asyncio.TimerHandle]:
@@ -319,8 +327,8 @@ class Clock:
 
 
 async def test_a_connection_is_closed_so_long_after_its_last_answer() -> None:
-    connection, wire = await connected(HttpProtocol, says(*WHOLE))
-    connection.loop = clock = Clock()  # type: ignore[assignment]
+    clock = Clock()
+    connection, wire = await connected(HttpProtocol, says(*WHOLE), clock)
     closed = {}
     for second in range(15):
         clock.go_on_to(second)
@@ -333,9 +341,91 @@ async def test_a_connection_is_closed_so_long_after_its_last_answer() -> None:
     assert {second: second >= 12 for second in range(15)} == closed
 
 
+@pytest.mark.parametrize("sent", [b"", b"\r\n", b"G", get()[:-1]])
+async def test_a_connection_without_a_head_is_closed(sent: bytes) -> None:
+    clock = Clock()
+    connection, wire = await connected(HttpProtocol, says(*WHOLE), clock)
+    for second in range(int(HEAD_SECONDS)):
+        clock.go_on_to(second)
+        connection.data_received(sent[second : second + 1])
+    clock.go_on_to(HEAD_SECONDS - 0.1)
+    before = wire.closing
+    clock.go_on_to(HEAD_SECONDS)
+
+    assert (False, True) == (before, wire.closing)
+    assert ["close"] == wire.done
+
+
+@pytest.mark.parametrize("sent", [get()[:-1], get("/", "content-length: 3", method="POST") + b"ab"])
+async def test_what_does_not_come_to_its_end_closes_a_connection(sent: bytes) -> None:
+    """The next head, or the rest of a body that nobody wanted."""
+    clock = Clock()
+    connection, wire = await connected(HttpProtocol, says(*WHOLE), clock)
+    clock.go_on_to(7)
+    connection.data_received(get())
+    await turns()
+    connection.data_received(sent)
+    await turns()
+    clock.go_on_to(7 + HEAD_SECONDS - 0.1)
+    before = wire.closing
+    clock.go_on_to(7 + HEAD_SECONDS)
+
+    assert (False, True) == (before, wire.closing)
+
+
+async def test_a_connection_is_idle_when_the_rest_of_a_body_has_come() -> None:
+    clock = Clock()
+    connection, wire = await connected(HttpProtocol, says(*WHOLE), clock)
+    connection.data_received(get("/", "content-length: 3", method="POST") + b"ab")
+    await turns()
+    connection.data_received(b"c")
+    clock.go_on_to(5)
+
+    assert wire.closing
+
+
+async def test_a_head_that_takes_its_time_makes_a_connection_no_less_idle_after_it() -> None:
+    clock = Clock()
+    connection, wire = await connected(HttpProtocol, says(*WHOLE), clock)
+    connection.data_received(get()[:-1])
+    clock.go_on_to(6)
+    connection.data_received(get()[-1:])
+    await turns()
+    clock.go_on_to(10)
+    before = wire.closing
+    clock.go_on_to(11)
+
+    assert (False, True) == (before, wire.closing)
+
+
+async def test_a_connection_that_becomes_a_socket_leaves_no_timer() -> None:
+    clock = Clock()
+    connection, wire = await connected(HttpProtocol, says(*WHOLE), clock, ws="auto")
+    connection.data_received(HANDSHAKE)
+
+    assert not clock.pending()
+    assert wire.get_protocol() is not connection
+    wire.close()
+
+
+@on_uvloop
+async def test_a_client_who_never_asks_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.05)
+    async with listening(says(*WHOLE), timeout_keep_alive=0.02) as server:
+        silent, silent_writer = await server.connect()
+        halting, halting_writer = await server.connect()
+        halting_writer.write(get()[:-1])
+        heard = await silent.read(), await halting.read()
+        for writer in (silent_writer, halting_writer):
+            writer.close()
+        await server.until_all_have_left()
+
+    assert (b"", b"") == heard
+
+
 async def test_a_connection_that_is_lost_leaves_no_timer() -> None:
-    connection, _ = await connected(HttpProtocol, says(*WHOLE))
-    connection.loop = clock = Clock()  # type: ignore[assignment]
+    clock = Clock()
+    connection, _ = await connected(HttpProtocol, says(*WHOLE), clock)
     connection.data_received(get())
     await turns()
     connection.connection_lost(ConnectionResetError())
@@ -351,8 +441,8 @@ async def test_a_connection_in_use_is_never_closed() -> None:
             await go_on.wait()
         await says(*WHOLE)(scope, receive, send)
 
-    connection, wire = await connected(HttpProtocol, app)
-    connection.loop = clock = Clock()  # type: ignore[assignment]
+    clock = Clock()
+    connection, wire = await connected(HttpProtocol, app, clock)
     connection.data_received(get())
     await turns()
     clock.go_on_to(4)
@@ -433,15 +523,7 @@ async def test_a_connection_becomes_a_socket_after_an_answer() -> None:
         reader, writer = await server.connect()
         writer.write(get())
         await reader.readuntil(b"all of it")
-        writer.write(
-            get(
-                "/socket",
-                "connection: upgrade",
-                "upgrade: websocket",
-                "sec-websocket-version: 13",
-                "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
-            )
-        )
+        writer.write(HANDSHAKE)
         head = await reader.readuntil(b"\r\n\r\n")
         frame = await reader.readexactly(9)
         writer.close()
