@@ -97,7 +97,15 @@ class HttpProtocol(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         self._unset_keepalive_if_required()  # The socket has timers of its own.
+        if self._is_answering():
+            # What is being answered would never hear that its client has left.
+            self.transport.close()
+            return
         super().handle_websocket_upgrade()
+        socket: Any = self.transport.get_protocol()
+        if not socket.handshake_initiated:
+            # uvicorn would wait for more of what it can't read.
+            self.send_400_response("Invalid WebSocket handshake received.")
 
     def on_message_begin(self) -> None:
         self.url = b""

@@ -533,6 +533,40 @@ async def test_a_connection_becomes_a_socket_after_an_answer() -> None:
     assert b"\x81\x07/socket" == frame
 
 
+@pytest.mark.parametrize(
+    "line", ["x-word: " + "x" * 9000, "content-length: 3", "transfer-encoding: chunked"]
+)
+@on_uvloop
+async def test_a_handshake_that_no_socket_understands_is_refused(line: str) -> None:
+    async with listening(says(*WHOLE)) as server:
+        reader, writer = await server.connect()
+        writer.write(HANDSHAKE[:-2] + line.encode() + b"\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        await server.until_all_have_left()
+
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+
+
+@on_uvloop
+async def test_a_handshake_in_the_middle_of_an_answer_ends_it() -> None:
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        await send(body(b"part", more=True))
+        await until_left(receive)
+
+    async with listening(app) as server:
+        reader, writer = await server.connect()
+        writer.write(get())
+        await reader.readuntil(b"part\r\n")
+        writer.write(HANDSHAKE)
+        rest = await reader.read()
+        writer.close()
+        await server.until_all_have_left()
+
+    assert b"" == rest
+
+
 @asynccontextmanager
 async def serving(app: ASGIApp, **settings: Any) -> AsyncIterator[tuple[uvicorn.Server, Any]]:
     """A whole server and its address."""
