@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from db.errors import Problem
 from graph.context import Context
 from graph.execution import Answer, Prepared, Refused, accident_shown, problem_shown
-from graph.http import NO_STORE, REFUSAL, BodyTooLarge, ClientLeft, Headers, Request
+from graph.http import NO_STORE, REFUSAL, BodyTooLarge, BodyTooSlow, ClientLeft, Headers, Request
 from graph.services import Services
 from graph.streams import Streams
 
@@ -170,6 +170,9 @@ async def _json_body(request: Request) -> Any:
         body = await request.body()
     except BodyTooLarge:
         raise _Unreadable(413, "The body is too large") from None
+    except BodyTooSlow:
+        close = [(b"connection", b"close")]
+        raise _Unreadable(408, "The body did not come in time", close) from None
     return _decoded(body, "body")
 
 

@@ -1,5 +1,6 @@
 """What HTTP requests have in common on every surface."""
 
+import asyncio
 import itertools
 import re
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from structlog.typing import EventDict
 from db.errors import TokenInvalid
 from db.ids import new_id
 
+BODY_SECONDS = 30.0
 LARGEST_BODY = 1024 * 1024
 LONGEST_TOKEN = 8192
 MOST_TOKENS = 1024
@@ -43,6 +45,10 @@ class ClientLeft(Exception):
 
 class BodyTooLarge(Exception):
     """The body is larger than we read."""
+
+
+class BodyTooSlow(Exception):
+    """The body has not come within the time that we wait."""
 
 
 class Request:
@@ -83,10 +89,10 @@ class Request:
         return (path + b"?" + query if query else path).decode("latin-1")
 
     async def body(self) -> bytes:
-        """All of the body. Raises `BodyTooLarge`, `ClientLeft`."""
+        """All of the body. Raises `BodyTooLarge`, `BodyTooSlow`, `ClientLeft`."""
         body: bytes | None = self.scope.get(SENT_WHOLE)
         if body is None:
-            body = await self._received()
+            body = await self._received_in_time()
         elif len(body) > LARGEST_BODY:
             raise BodyTooLarge
         return body
@@ -116,6 +122,13 @@ class Request:
         else:
             await send(head)
             await send({"type": "http.response.body", "body": body})
+
+    async def _received_in_time(self) -> bytes:
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await self._received()
+        except TimeoutError:
+            raise BodyTooSlow from None
 
     async def _received(self) -> bytes:
         parts: list[bytes] = []

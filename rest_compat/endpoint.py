@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from graph.context import Context, Problem
 from graph.execution import Prepared
-from graph.http import LARGEST_BODY, BodyTooLarge, ClientLeft, Headers, Request
+from graph.http import LARGEST_BODY, BodyTooLarge, BodyTooSlow, ClientLeft, Headers, Request
 from graph.services import Services
 from rest_compat import envelope, variables
 from rest_compat.envelope import Refusal
@@ -125,6 +125,8 @@ async def _body(request: Request) -> dict[str, Any]:
         sent = await request.body()
     except BodyTooLarge:
         raise _too_large() from None
+    except BodyTooSlow:
+        raise _too_slow() from None
     if not sent.strip():
         return {}
     try:
@@ -143,10 +145,15 @@ def _unreadable(issue: str, **details: Any) -> Refusal:
 
 def _too_large() -> Refusal:
     issue = f"The body must be at most {LARGEST_BODY} bytes"
-    return Refusal(
-        "VALIDATION_ERROR",
-        "Invalid input data",
-        {"field": "body", "issue": issue, "max_length": LARGEST_BODY},
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        [(b"connection", b"close")],
-    )
+    return _unread(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, issue, max_length=LARGEST_BODY)
+
+
+def _too_slow() -> Refusal:
+    return _unread(HTTPStatus.REQUEST_TIMEOUT, "The body did not come in time")
+
+
+def _unread(status: HTTPStatus, issue: str, **details: Any) -> Refusal:
+    """Why the rest of a body is not read; nothing can follow it on its connection."""
+    details = {"field": "body", "issue": issue, **details}
+    close = [(b"connection", b"close")]
+    return Refusal("VALIDATION_ERROR", "Invalid input data", details, status, close)

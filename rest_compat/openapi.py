@@ -57,7 +57,11 @@ _ALWAYS = (
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
 _WITH_WORDS = (HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY)
-_WITH_BODY = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+_WITH_BODY = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+)
 _WITH_CHANGES = (HTTPStatus.CONFLICT, HTTPStatus.BAD_GATEWAY)
 
 _TIMESTAMP = {"type": "string", "format": "date-time", "examples": ["2025-07-30T12:00:00Z"]}
@@ -220,6 +224,7 @@ def _codes() -> dict[HTTPStatus, list[str]]:
     """The error codes by their status; the first ones have theirs whatever the code says."""
     codes = {
         HTTPStatus.BAD_REQUEST: ["VALIDATION_ERROR"],
+        HTTPStatus.REQUEST_TIMEOUT: ["VALIDATION_ERROR"],
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ["VALIDATION_ERROR"],
         HTTPStatus.INTERNAL_SERVER_ERROR: ["INTERNAL_ERROR"],
     }

@@ -1,11 +1,13 @@
 """What is too much at once is turned away, in the words of each surface."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from graph import http
 from tests.fixtures.server import Served, serving, settings_for
 from tests.rest_compat.real import refusal_of
 
@@ -57,6 +59,27 @@ async def test_a_stream_is_not_in_flight(narrow: Served) -> None:
         response = await other.get("/api/health/")
 
     assert (200, 200) == (stream.status_code, response.status_code)
+
+
+@pytest.mark.parametrize("path", ["/graphql", "/api/auth/login"])
+async def test_a_body_that_does_not_come_to_its_end_is_not_waited_for(
+    narrow: Served, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(http, "BODY_SECONDS", 0.05)
+    reader, writer = await asyncio.open_connection(*narrow.url.removeprefix("http://").split(":"))
+    writer.write(f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+                 "content-length: 10\r\n\r\n{".encode())  # fmt: skip
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    async with narrow.http() as client:
+        after = await client.get("/api/health/")
+    answer = json.loads(body)
+    refusal = answer["errors"][0]["extensions"] if path == "/graphql" else answer["error"]
+
+    assert head.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+    assert b"\r\nconnection: close" in head
+    assert "VALIDATION_ERROR" == refusal["code"]
+    assert 200 == after.status_code
 
 
 async def test_a_client_that_leaves_is_not_in_flight_any_more(narrow: Served) -> None:
