@@ -17,7 +17,7 @@ from db.ids import new_id
 
 BODY_SECONDS = 30.0
 LARGEST_BODY = 1024 * 1024
-LONGEST_TOKEN = 8192
+LONGEST_AUTHORIZATION = 8200
 MOST_TOKENS = 1024
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -170,8 +170,15 @@ def request_id_of(headers: dict[bytes, bytes]) -> str:
 @lru_cache(MOST_TOKENS)
 def bearer_token(authorization: bytes) -> str:
     """The token of an Authorization header. Raises `TokenInvalid`."""
+    # What is raised is not kept, so that what is kept has a bound.
+    if len(authorization) > LONGEST_AUTHORIZATION:
+        raise _not_bearer()
     scheme, _, token = authorization.decode("latin-1").partition(" ")
     token = token.strip()
-    if scheme.lower() != "bearer" or not token or len(token) > LONGEST_TOKEN:
-        raise TokenInvalid(issue="The Authorization header must be: Bearer <token>")
+    if scheme.lower() != "bearer" or not token:
+        raise _not_bearer()
     return token
+
+
+def _not_bearer() -> TokenInvalid:
+    return TokenInvalid(issue="The Authorization header must be: Bearer <token>")
