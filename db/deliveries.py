@@ -292,6 +292,8 @@ _STILL_OURS = (
         deliveries.c.id == bindparam("id"),
         deliveries.c.attempts == bindparam("attempt"),
         _IS_PENDING,
+        # Else it is to be sent once more, by whoever comes first: it was asked for meanwhile.
+        deliveries.c.next_attempt_at > NOW,
     )
     .with_for_update()
 )

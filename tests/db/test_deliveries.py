@@ -336,6 +336,21 @@ async def test_a_delivery_is_sent_again_with_the_same_id_and_body(database: Data
     assert (first.id, first.body, 2) == (again.id, again.body, again.attempt)
 
 
+async def test_a_delivery_that_is_asked_for_while_it_is_under_way_is_sent_once_more(
+    database: Database,
+) -> None:
+    webhook_id = await one_delivery(database)
+    admin = await record.person(database, "admin", Role.ADMIN)
+    (first,) = await take(database, webhook_id)
+    await database.write(deliveries.redeliver, admin, first.id)
+    settled_first = await database.write(deliveries.settle, first, Answer(200))
+    (again,) = await take(database, webhook_id)
+    settled_again = await database.write(deliveries.settle, again, Answer(200))
+
+    assert 2 == again.attempt
+    assert [None, DeliveryStatus.DELIVERED] == [settled_first, settled_again]
+
+
 async def test_a_ping_is_a_delivery(database: Database) -> None:
     ann, project_id = await project_of(database)
     webhook_id = await hook(database, ann, project_id=project_id, events=["task.failed"])
