@@ -37,9 +37,10 @@ from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeEngine
 
 from db.actors import Actor
-from db.errors import InvalidFormat
+from db.errors import InvalidFormat, ValueTooLong
 
 LARGEST_INTEGER = 2**31 - 1
+LONGEST_PART = 500
 
 
 def _as_it_is(value: Any) -> Any:
@@ -261,6 +262,8 @@ def _restored(value: Any, kind: type) -> Any:
 
 
 def _pattern(text: str) -> str:
+    if len(text) > LONGEST_PART:
+        raise ValueTooLong("search", LONGEST_PART)
     for special in "/%_":
         text = text.replace(special, f"/{special}")
     return f"%{text}%"

@@ -30,8 +30,11 @@ UNSET: Mapping[str, Any] = {
 }
 BUDGETS = {f"budget_per_{period}_usd": f"micros_per_{period}" for period in ("run", "day", "month")}
 
-# A rule of the CLI's: a tool, and in parentheses what of it.
-RULE = re.compile(r"(?P<tool>[A-Z][A-Za-z]{0,63}|mcp__[\w-]{1,120})(\((?P<what>[^\n\r]{1,500})\))?")
+# A rule of the CLI's: a tool, and in parentheses what of it. For the CLI it ends with the first
+# closing one, and another rule may follow: so there is none within.
+RULE = re.compile(
+    r"(?P<tool>[A-Z][A-Za-z]{0,63}|mcp__[\w-]{1,120})(\((?P<what>[^\n\r)]{1,500})\))?"
+)
 READING = ("Read", "Glob", "Grep", "LS")
 EDITING = ("Edit", "Write", "MultiEdit", "NotebookEdit")
 WHOLE_PROJECT = "./**"

@@ -1,6 +1,7 @@
 """Schedules: tasks that are executed again and again, at the times of a cron expression."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -17,7 +18,6 @@ from db.ids import new_id
 from db.listing import Filter, Listing
 from db.tables import schedules
 from db.tables import tasks as task_rows
-from db.tables import users as user_rows
 from db.types import Lane, Missed, Overlap, Permission
 from db.validation import no_nulls
 
@@ -139,27 +139,29 @@ def _keep_time(tx: Tx, schedule: Row[Any]) -> None:
     elif schedule.overlap == Overlap.SKIP:
         _tell(tx, "schedule.skipped", None, schedule)
     else:
-        _set(tx, schedule.id, owed_at=tx.now)
-        if schedule.overlap == Overlap.REPLACE:
-            lifecycle.cancel(tx, _creator(tx, schedule), active, "Replaced by its schedule")
+        with _on_record(tx, schedule):
+            if schedule.overlap == Overlap.REPLACE:
+                actor = users.acting(tx, schedule.created_by)
+                tasks.cancel(tx, actor, schedule.task_id, "Replaced by its schedule")
+            _set(tx, schedule.id, owed_at=tx.now)
 
 
 def _execute(tx: Tx, schedule: Row[Any]) -> None:
-    """Execute its task in the name of whoever made the schedule; a problem goes on record."""
-    try:
-        actor = _creator(tx, schedule)
+    """Execute its task in the name of whoever made the schedule."""
+    with _on_record(tx, schedule):
+        actor = users.acting(tx, schedule.created_by)
         run_id = tasks.execute(tx, actor, schedule.task_id, Lane(schedule.lane), schedule.options)
-    except Problem as problem:
-        why = {"error_code": problem.code, "error": problem.message}
-        _tell(tx, "schedule.failed", None, schedule, **why)
-    else:
         _tell(tx, "schedule.kept", None, schedule, run_id=run_id)
 
 
-def _creator(tx: Tx, schedule: Row[Any]) -> Actor:
-    creator = tx.first(select(user_rows).where(user_rows.c.id == schedule.created_by))
-    assert creator
-    return users.actor_of(creator)
+@contextmanager
+def _on_record(tx: Tx, schedule: Row[Any]) -> Iterator[None]:
+    """A problem keeps nothing from the next time: it goes on record."""
+    try:
+        yield
+    except Problem as problem:
+        why = {"error_code": problem.code, "error": problem.message}
+        _tell(tx, "schedule.failed", None, schedule, **why)
 
 
 def _get(tx: Tx, actor: Actor, schedule_id: str, *, changing: bool = False) -> Row[Any]:

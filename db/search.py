@@ -95,7 +95,7 @@ def parse(search: str, fields: Mapping[str, str]) -> Question | None:
         return None
     try:
         parsed = parse_lucene(search)
-    except ParseError as error:
+    except (ParseError, ArithmeticError, ValueError) as error:
         raise _refused(_position(error, search), "syntax error") from None
     question = _Reader(fields).read(parsed, EVERYWHERE, DEEPEST_SEARCH)
     if question is None:

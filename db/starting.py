@@ -9,7 +9,6 @@ from db.engine import Tx
 from db.errors import Problem
 from db.tables import projects, task_dependencies
 from db.tables import tasks as task_rows
-from db.tables import users as user_rows
 from db.types import DependencyType, Lane, ProjectStatus, TaskStatus
 
 MOST_AT_ONCE = 50
@@ -29,14 +28,11 @@ def start_ready(tx: Tx) -> int:
 
 
 def _start(tx: Tx, task: Row[Any]) -> None:
-    creator = tx.first(select(user_rows).where(user_rows.c.id == task.created_by))
-    assert creator
-    actor = users.actor_of(creator)
     try:
-        tasks.execute(tx, actor, task.id, Lane.NORMAL, {})
+        tasks.execute(tx, users.acting(tx, task.created_by), task.id, Lane.NORMAL, {})
     except Problem as problem:
         why = {"error_code": problem.code, "error": problem.message}
-        tasks.tell(tx, "task.not_started", actor, task.project_id, task.id, task._asdict(), **why)
+        tasks.tell(tx, "task.not_started", None, task.project_id, task.id, task._asdict(), **why)
 
 
 _BLOCKS = (task_dependencies.c.task_id == task_rows.c.id) & (

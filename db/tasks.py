@@ -303,7 +303,7 @@ def document_of(task: Mapping[str, Any]) -> Document:
 def tell(
     tx: Tx,
     kind: str,
-    actor: Actor,
+    actor: Actor | None,
     project_id: str,
     task_id: str,
     task: Mapping[str, Any],
@@ -315,7 +315,7 @@ def tell(
 
 def _fact(
     kind: str,
-    actor: Actor,
+    actor: Actor | None,
     project_id: str,
     task_id: str,
     task: Mapping[str, Any],

@@ -9,7 +9,13 @@ from sqlalchemy.exc import IntegrityError
 from db import events
 from db.actors import Actor
 from db.engine import Tx
-from db.errors import Invalid, InvalidFormat, ResourceAlreadyExists, ResourceNotFound
+from db.errors import (
+    AccountDisabled,
+    Invalid,
+    InvalidFormat,
+    ResourceAlreadyExists,
+    ResourceNotFound,
+)
 from db.ids import new_id
 from db.listing import Filter, Listing, contains, one_of, seconds_between
 from db.patches import patched
@@ -78,6 +84,15 @@ def statistics(user_ids: Any) -> Select[Any]:
 
 def actor_of(user: Row[Any]) -> Actor:
     return Actor(user.id, user.username, Role(user.role), user.is_premium)
+
+
+def acting(tx: Tx, user_id: str) -> Actor:
+    """In whose name is done what they asked for earlier. Raises `AccountDisabled`."""
+    user = tx.first(select(users).where(users.c.id == user_id))
+    assert user
+    if user.disabled_at:
+        raise AccountDisabled(username=user.username)
+    return actor_of(user)
 
 
 def create(

@@ -1,5 +1,6 @@
 """What a field may hold; every refusal names the field."""
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from db.errors import Invalid, InvalidFormat, RequiredField, ValueTooLong, Value
 
 LARGEST_JSON = 256 * 1024
 DEEPEST_JSON = 100
+# Behind an even number of backslashes: one that is escaped itself begins no escape.
+_NUL = re.compile(rb"(?<!\\)(\\\\)*\\u0000")
 
 
 def text(field: str, value: str, *, shortest: int = 0, longest: int) -> str:
@@ -49,7 +52,7 @@ def json_object(field: str, value: Any) -> dict[str, Any]:
         raise ValueTooLong(field, LARGEST_JSON)
     if _depth(value) > DEEPEST_JSON:
         raise InvalidFormat(field, f"Must be nested at most {DEEPEST_JSON} levels deep")
-    if b"\\u0000" in encoded:
+    if _NUL.search(encoded):
         raise InvalidFormat(field, "Must not contain NUL")
     return value
 

@@ -12,8 +12,16 @@ ESCAPED_NULS = ("\\u0000", "\\u{0", "\0")
 
 
 def check_variables(variables: Mapping[str, Any]) -> None:
-    """Raises `InvalidFormat` for the first text with a NUL, by the path that leads to it."""
-    if any(map(_may_hold_nul, variables.values())):
+    """Raises `InvalidFormat` for the first text with a NUL, by the path that leads to it.
+
+    And for what is nested too deeply to be looked at.
+    """
+    try:
+        is_suspicious = any(map(_may_hold_nul, variables.values()))
+    except TypeError:
+        name = next(name for name, value in variables.items() if _is_too_deep(value))
+        raise InvalidFormat(name, "Must not be nested so deeply") from None
+    if is_suspicious:
         for path in _paths_to_nul(variables):
             raise InvalidFormat(".".join(path).removeprefix("input."), "Must be text without NUL")
 
@@ -27,6 +35,14 @@ def _may_hold_nul(value: Any) -> bool:
     if isinstance(value, str):
         return "\0" in value
     return isinstance(value, dict | list) and ESCAPED_NUL in orjson.dumps(value, default=str)
+
+
+def _is_too_deep(value: Any) -> bool:
+    try:
+        orjson.dumps(value, default=str)
+    except TypeError:
+        return True
+    return False
 
 
 def _paths_to_nul(value: Any) -> Iterator[tuple[str, ...]]:

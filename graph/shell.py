@@ -7,6 +7,7 @@ import sysconfig
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ HOME = "~"
 
 _PARSER = (str(Path(sysconfig.get_path("scripts"), "shfmt")), "--to-json", "-ln", "bash")
 _PATIENCE_SECONDS = 2.0
+_MOST_AT_ONCE = 4
 _LARGEST_TREE = 16 * 1024 * 1024
 _MOST_COMMANDS = 1000
 _ESCAPED = re.compile(r"\\(?:\n|(.))", re.DOTALL)
@@ -70,20 +72,32 @@ async def read(text: str) -> Script:
 
     It is parsed in a process of its own: some texts take a parser a lot of time and memory.
     """
+    # Whatever is unknown is a variable that nobody has set.
+    known = text.replace(UNKNOWN, "${_}").encode()
+    async with _places(asyncio.get_running_loop()):
+        tree = await _tree_of(known)
+    return await asyncio.to_thread(_understood, tree)
+
+
+@cache
+def _places(_loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
+    """One request may ask for hundreds, and to start a process takes the loop's own time."""
+    return asyncio.Semaphore(_MOST_AT_ONCE)
+
+
+async def _tree_of(text: bytes) -> bytes:
     parser = await asyncio.create_subprocess_exec(
         *_PARSER, stdin=PIPE, stdout=PIPE, stderr=PIPE, env={}
     )
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            # Whatever is unknown is a variable that nobody has set.
-            tree = await _parsed(parser, text.replace(UNKNOWN, "${_}").encode())
+            return await _parsed(parser, text)
     except TimeoutError:
         raise Unreadable("It is too complicated") from None
     finally:
         if parser.returncode is None:
             parser.kill()
             await parser.wait()
-    return await asyncio.to_thread(_understood, tree)
 
 
 async def _parsed(parser: Process, text: bytes) -> bytes:

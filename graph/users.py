@@ -153,11 +153,13 @@ class UserMutation:
     )
     async def change_password(self, info: Info, current_password: str, new_password: str) -> Login:
         actor, gate = info.context.signed_in, info.context.services.gate
-        hashed = await _hashed(info, "new_password", new_password)
+        address = info.context.caller.address
+        await info.context.services.limits.demand_login(actor.username, address)
         try:
             await gate.login(actor.username, current_password[:LONGEST_PASSWORD])
         except CredentialsInvalid:
             raise Invalid("current_password", "Not your password") from None
+        hashed = await _hashed(info, "new_password", new_password)
         await info.context.write(users.change_password, actor, hashed)
         gate.forget()
         return _login(await gate.login(actor.username, new_password))

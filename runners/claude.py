@@ -13,7 +13,7 @@ from sqlalchemy import Row, select
 from db import policies, spending
 from db.engine import Database
 from db.errors import BudgetSpent
-from db.policies import MICROS
+from db.policies import MICROS, RULE
 from db.tables import tasks
 from db.types import AgentMode, Stream
 from runners import agents
@@ -208,7 +208,7 @@ def _argv(
         *((f"--max-budget-usd={granted / MICROS:.6f}",) if granted is not None else ()),
         f"--resume={session}" if session else f"--session-id={uuid.uuid4()}",
         *(f"--disallowedTools={rule}" for rule in (*NEVER_ALLOWED, *policy["denied_tools"])),
-        *(f"--allowedTools={rule}" for rule in policy["allowed_tools"]),
+        *(f"--allowedTools={rule}" for rule in policy["allowed_tools"] if RULE.fullmatch(rule)),
     )
 
 

@@ -30,6 +30,8 @@ SENSELESS: list[tuple[dict[str, Any], str]] = [
     ({"allowedTools": ["Read(/etc/**)"]}, "allowed_tools.0"),
     ({"allowedTools": ["WebSearch", "Edit(../other/**)"]}, "allowed_tools.1"),
     ({"allowedTools": ["Read(~/.ssh/*)"]}, "allowed_tools.0"),
+    ({"allowedTools": ["Read(a),Bash,Read(b)"]}, "allowed_tools.0"),
+    ({"deniedTools": ["Bash(ls) Read(x)"]}, "denied_tools.0"),
     ({"allowedTools": ["--model=x"]}, "allowed_tools.0"),
     ({"deniedTools": ["Bash(a\nb)"]}, "denied_tools.0"),
     ({"deniedTools": ["X"] * 101}, "denied_tools"),

@@ -9,11 +9,11 @@ import orjson
 import pytest
 from sqlalchemy import select
 
-from db import tables, tasks
+from db import tables, tasks, users
 from db.actors import Actor
 from db.engine import Database
 from db.errors import Problem
-from db.listing import Order, one_of
+from db.listing import LONGEST_PART, Order, one_of
 from db.statements import Compiled
 from db.types import Role
 from tests.db import record
@@ -157,3 +157,13 @@ async def test_rows_of_many_ids_are_found_by_index(sqlite_url: str) -> None:
         plan = connection.execute(f"EXPLAIN QUERY PLAN {fetch.sql}", fetch.parameters).fetchall()
 
     assert "SEARCH tasks USING" in plan[0][3]
+
+
+def test_a_part_of_a_text_to_look_for_is_bounded() -> None:
+    """SQLite refuses a pattern of 50,000 bytes."""
+    prepare = users.ACCOUNTS.filters["search"].prepare
+    with pytest.raises(Problem) as refused:
+        prepare("%" * (LONGEST_PART + 1))
+
+    assert "VALIDATION_VALUE_TOO_LONG" == refused.value.code
+    assert "%" + "/%" * LONGEST_PART + "%" == prepare("%" * LONGEST_PART)

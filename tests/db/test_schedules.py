@@ -12,7 +12,7 @@ from db.clock import from_now
 from db.engine import Database, Tx
 from db.errors import InvalidFormat, ResourceNotFound
 from db.lifecycle import Begun, Ended, Outcome
-from db.tables import events, runs
+from db.tables import events, runs, users
 from db.tables import projects as project_rows
 from db.tables import schedules as table
 from db.types import Missed, Overlap, ProjectStatus, RunStatus
@@ -170,6 +170,21 @@ async def test_overlap_replace_cancels_the_active_run_first(database_url: str) -
     assert [RunStatus.CANCELLED, RunStatus.QUEUED] == [run.status for run in found]
 
 
+async def test_a_schedule_cancels_nothing_in_the_name_of_who_may_not(database_url: str) -> None:
+    """Of who may not execute the task any more either."""
+    async with queues.opened(database_url, 1) as (database,):
+        run = await kept_while_running(database, Overlap.REPLACE, is_disabled=True)
+        asked = await database.first(select(runs).where(runs.c.id == run.id))
+        failed = await database.first(select(events).where(events.c.kind == "schedule.failed"))
+        schedule = await database.first(select(table))
+
+    assert asked
+    assert failed
+    assert schedule
+    assert (None, None) == (asked.cancel_asked_at, schedule.owed_at)
+    assert "AUTH_ACCOUNT_DISABLED" == failed.data["error_code"]
+
+
 @pytest.mark.parametrize(
     ("missed", "expected"),
     [(Missed.SKIP, "schedule.missed"), (Missed.RUN_ONCE, "schedule.kept")],
@@ -250,7 +265,9 @@ async def due(database: Database, schedule_id: str, seconds_ago: float = 1) -> N
     await queues.carry_out(database, then)
 
 
-async def kept_while_running(database: Database, overlap: Overlap) -> Any:
+async def kept_while_running(
+    database: Database, overlap: Overlap, *, is_disabled: bool = False
+) -> Any:
     """The run of a schedule that became due again before it had ended."""
     _, schedule_id = await scheduled(database, overlap=overlap)
     await due(database, schedule_id)
@@ -262,6 +279,8 @@ async def kept_while_running(database: Database, overlap: Overlap) -> Any:
         return run
 
     run = await database.write(begin)
+    if is_disabled:
+        await queues.carry_out(database, update(users).values(disabled_at=from_now(0)))
     await due(database, schedule_id)
     await database.write(schedules.keep)
     return run

@@ -137,6 +137,8 @@ def test_it_reads_as_lucene_does(search: str, expected: str) -> None:
     ("search", "position", "issue"),
     [
         ("one AND", 7, "syntax error"),
+        ("one^1.2.3", 9, "syntax error"),
+        ('"one two"~1.5', 13, "syntax error"),
         ("(one", 4, "syntax error"),
         ("one) two", 3, "syntax error"),
         ("AND", 0, "syntax error"),

@@ -7,15 +7,27 @@ from graph.plain_text import check_variables
 from tests.fixtures.server import Served
 
 
+def nested(levels: int) -> object:
+    """As deep as JSON may come; it can't be written that deep."""
+    value: object = 1
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
 @pytest.mark.parametrize(
     ("variables", "field"),
     [
         ({"id": "a\0"}, "id"),
         ({"input": {"tags": ["fine", "\0"]}}, "tags.1"),
         ({"input": {"metadata": {"a\0": 1}}}, "metadata.a�"),
+        ({"id": "a", "metadata": nested(1000)}, "metadata"),
     ],
+    ids=["a text", "in a list", "a name", "too deep"],
 )
-def test_nul_is_refused_by_the_path_to_it(variables: dict[str, object], field: str) -> None:
+def test_what_can_not_be_kept_is_refused_by_the_path_to_it(
+    variables: dict[str, object], field: str
+) -> None:
     with pytest.raises(InvalidFormat) as caught:
         check_variables(variables)
 

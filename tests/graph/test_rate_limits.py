@@ -189,6 +189,18 @@ async def test_attempts_to_sign_in_are_bounded_by_user(limited: Served) -> None:
     assert 401 == other.status_code
 
 
+async def test_guesses_at_ones_own_password_are_attempts_to_sign_in(limited: Served) -> None:
+    """Whoever has got hold of a token could find the password by it."""
+    guess = """mutation {
+        changePassword(currentPassword: "a guess", newPassword: "battery staple") { accessToken }
+    }"""
+    refused = [await limited.graphql(guess, "developer") for _ in range(4)]
+
+    assert ["VALIDATION_ERROR"] * 3 + ["RATE_LIMIT_EXCEEDED"] == [
+        answer["errors"][0]["extensions"]["code"] for answer in refused
+    ]
+
+
 async def test_nothing_is_said_where_nothing_is_limited(sqlite_url: str, tmp_path: Path) -> None:
     settings = settings_for(sqlite_url, tmp_path, **LIMITS | {"rate_limit_enabled": False})
     async with serving(settings) as server, server.http(None) as client:

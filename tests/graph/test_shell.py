@@ -1,5 +1,7 @@
 """Command lines, read as a shell reads them."""
 
+import asyncio
+
 import pytest
 
 from graph import shell
@@ -123,3 +125,25 @@ async def test_what_a_shell_would_not_read_is_said_with_its_place(text: str, iss
 async def test_a_text_that_takes_long_is_given_up() -> None:
     with pytest.raises(Unreadable, match="too complicated"):
         await shell.read("$(" * 1200 + "ls" + ")" * 1200)
+
+
+async def test_a_few_texts_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To start a process takes the loop's own time, and one request may ask for hundreds."""
+    tree_of = shell._tree_of
+    at_once: list[int] = []
+    reading = 0
+
+    async def counted(text: bytes) -> bytes:
+        nonlocal reading
+        reading += 1
+        at_once.append(reading)
+        try:
+            return await tree_of(text)
+        finally:
+            reading -= 1
+
+    monkeypatch.setattr(shell, "_tree_of", counted)
+    found = await asyncio.gather(*(words_of(f"echo {number}") for number in range(20)))
+
+    assert [[("echo", str(number))] for number in range(20)] == found
+    assert shell._MOST_AT_ONCE == max(at_once)
