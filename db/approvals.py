@@ -1,7 +1,7 @@
 """Permission requests: what agents ask to be allowed, who answered and how."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,16 +76,19 @@ class Request:
         return hashlib.sha256(call).hexdigest()
 
 
-def ask(tx: Tx, run_id: str, fence: int, request: Request, seconds: float) -> Row[Any] | None:
+def ask(
+    tx: Tx, run_id: str, fence: int, request: Request, seconds: float, asking: Collection[str]
+) -> Row[Any] | None:
     """Record a request, which expires after some seconds; None for a stale fence.
 
     When an agent that was started once more asks for what it had asked for before, it is the same
-    request, which may have been answered meanwhile.
+    request, which may have been answered meanwhile. Not one of `asking`, the ids of what this very
+    agent has asked for: it may want the same twice.
     """
     run = _held(tx, run_id, fence)
     if run is None:
         return None
-    if earlier := _asked_before(tx, run_id, request):
+    if earlier := _asked_before(tx, run_id, request, asking):
         again = update(approvals).where(approvals.c.id == earlier.id)
         return tx.first(again.values(request_id=request.request_id).returning(approvals))
     values = {
@@ -177,8 +180,14 @@ def _held(tx: Tx, run_id: str, fence: int) -> Row[Any] | None:
     return tx.first(select(runs).where(*held))
 
 
-def _asked_before(tx: Tx, run_id: str, request: Request) -> Row[Any] | None:
-    same = (approvals.c.run_id == run_id, approvals.c.fingerprint == request.fingerprint)
+def _asked_before(
+    tx: Tx, run_id: str, request: Request, asking: Collection[str]
+) -> Row[Any] | None:
+    same = (
+        approvals.c.run_id == run_id,
+        approvals.c.fingerprint == request.fingerprint,
+        approvals.c.id.not_in(asking),
+    )
     open_ = (ApprovalStatus.PENDING, ApprovalStatus.ALLOWED, ApprovalStatus.DENIED)
     return tx.first(
         select(approvals)

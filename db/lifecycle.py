@@ -234,7 +234,8 @@ def _retried(run: Row[Any], outcome: Outcome) -> Step:
 
 
 def _queued(run: Row[Any], word: str, values: Mapping[str, Any], *, pause_seconds: float) -> Step:
-    nobodys = {"worker_id": None, "pid": None, "started_at": None}
+    # What it was granted is granted anew: until then it would keep it from others.
+    nobodys = {"worker_id": None, "pid": None, "started_at": None, "granted_micros": None}
     return Step(
         run.id,
         run.fence,

@@ -128,11 +128,14 @@ def grant(tx: Tx, run_id: str, fence: int, most_micros: int | None) -> Grant | N
     policy = tx.first(policies.of(run.project_id).with_for_update())
     spent = int(tx.scalar(_spent(spendings.c.run_id == run_id)))
     given = _own(run, spent, most_micros, policy)
-    left = tx.enact(_left(tx, policy)) if policy else None
-    if left is not None:
-        given = left if given is None else min(given, left)
-        if left - _held_by_others(tx, run) < given:
-            return Grant(must_wait=True)
+    if policy:
+        # In this order: what others spend between the two looks counts twice, and not never.
+        held = _held_by_others(tx, run)
+        left = tx.enact(_left(tx, policy))
+        if left is not None:
+            given = left if given is None else min(given, left)
+            if left - held < given:
+                return Grant(must_wait=True)
     granted = None if given is None else spent + given
     tx.execute(update(runs).where(runs.c.id == run_id).values(granted_micros=granted))
     return Grant(given)

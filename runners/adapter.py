@@ -18,11 +18,19 @@ EXECUTION_FAILED = "TASK_EXECUTION_FAILED"
 
 
 class Unable(Exception):
-    """The run can't be carried out, now or later."""
+    """The run can't be carried out now, nor later unless it may be retried."""
 
-    def __init__(self, exit_code: int | None, message: str, code: str = EXECUTION_FAILED) -> None:
+    def __init__(
+        self,
+        exit_code: int | None,
+        message: str,
+        code: str = EXECUTION_FAILED,
+        *,
+        may_retry: bool = False,
+    ) -> None:
         self.exit_code = exit_code
         self.code = code
+        self.may_retry = may_retry
         super().__init__(message)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 from asyncio.subprocess import DEVNULL, PIPE
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,12 @@ async def _version(path: str, home: Path) -> tuple[int, ...] | None:
     environment = allowed(os.environ, {}, home=home)
     try:
         process = await asyncio.create_subprocess_exec(
-            path, "--version", stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, env=environment
+            *(path, "--version"),
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            env=environment,
+            start_new_session=True,
         )
     except OSError:
         return None
@@ -61,7 +67,8 @@ async def _version(path: str, home: Path) -> tuple[int, ...] | None:
         async with asyncio.timeout(PATIENCE_SECONDS):
             said, _ = await process.communicate()
     except TimeoutError:
-        process.kill()
+        # With all that a wrapper has started: whoever waits does so until the pipe is closed.
+        os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
         return None
     found = VERSION.search(said.decode(errors="replace"))

@@ -169,7 +169,8 @@ async def _installed(settings: Settings, home: Path) -> agents.Installed:
     if found.version is None or found.version < OLDEST_VERSION:
         oldest = ".".join(map(str, OLDEST_VERSION))
         message = f"claude CLI {oldest} or newer is needed, not {found.shown_version or 'unknown'}"
-        raise Unable(EXIT_NOT_EXECUTABLE, message)
+        # One that did not say its version may have had too much to do.
+        raise Unable(EXIT_NOT_EXECUTABLE, message, may_retry=found.version is None)
     return found
 
 

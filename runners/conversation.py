@@ -61,6 +61,7 @@ class Conversation:
         self._stop = stop
         self._news = database.bus.listen(f"inbox:{run.id}")
         self._sent: dict[str, int] = {}
+        self._asked: set[str] = set()
         self._telling = asyncio.Lock()
         self._told = run.agent_event_seq
         self._heard_at = asyncio.get_running_loop().time()
@@ -128,7 +129,8 @@ class Conversation:
                 await self._write(*RECORDS[type(effect)](effect))
 
     async def _put_to_people(self, request: approvals.Request) -> None:
-        asked = await self._write(approvals.ask, request, self._approval_seconds)
+        asked = await self._write(approvals.ask, request, self._approval_seconds, self._asked)
+        self._asked.add(asked.id)
         await self._tell("permission_request", {"approval_id": asked.id})
         if asked.status in ANSWERED:
             self._news.wake()  # When it asked before it was started once more.

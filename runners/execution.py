@@ -69,8 +69,10 @@ class Execution:
             self.stop(Stop.LOST)
             return _failed(None, "The run was taken away", recorder)
         except Unable as unable:
-            message = str(unable)
-            return _failed(unable.exit_code, message, recorder, code=unable.code, may_retry=False)
+            message, may_retry = str(unable), unable.may_retry
+            return _failed(
+                unable.exit_code, message, recorder, code=unable.code, may_retry=may_retry
+            )
         except (OSError, ValueError) as error:
             return _failed(shell.EXIT_NOT_EXECUTABLE, f"Can't start: {error}", recorder)
         try:

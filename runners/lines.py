@@ -1,12 +1,15 @@
 """Lines of JSON as a program prints them, however long and however cut up."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
 LONGEST_LINE = 64 * 1024 * 1024
+DEEPEST = 200
+_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|(?P<opens>[\[{])|(?P<closes>[\]}])', re.DOTALL)
 
 
 class Lines:
@@ -38,10 +41,12 @@ class Lines:
 
 
 def parsed(line: bytes) -> dict[str, Any] | None:
-    """The object that a line is, or None for anything else.
+    """The object that a line is, or None for anything else, such as one nested too deeply.
 
     What the databases can't keep, NUL and halves of characters, is replaced.
     """
+    if line.count(b"{") + line.count(b"[") > DEEPEST and _is_deeper(line):
+        return None
     try:
         value = orjson.loads(line)
         if b"\\u0000" in line:
@@ -69,6 +74,19 @@ def clipped_within(value: Any, longest: int) -> Any:
             return [clipped_within(inner, longest) for inner in value]
         case _:
             return value
+
+
+def _is_deeper(line: bytes) -> bool:
+    """Whether it is nested deeper than what can be written again. Brackets in texts don't count."""
+    depth = 0
+    for bracket in _BRACKETS.finditer(line):
+        if bracket["opens"]:
+            depth += 1
+        elif bracket["closes"]:
+            depth -= 1
+        if depth > DEEPEST:
+            return True
+    return False
 
 
 def _parsed_leniently(line: bytes) -> Any:

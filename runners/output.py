@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -127,11 +127,12 @@ class Recorder:
             self._begun[stream] = data[whole:]
         if not whole:
             return
-        piece = self._pieces[-1] if self._pieces else None
-        if piece and piece.stream is stream and len(piece.content) + whole <= CHUNK_BYTES:
-            piece.content += data[:whole]
-        else:
-            self._pieces.append(_Piece(stream, bytearray(data[:whole]), datetime.now(UTC)))
+        for part in _parts(data[:whole]):
+            piece = self._pieces[-1] if self._pieces else None
+            if piece and piece.stream is stream and len(piece.content) + len(part) <= CHUNK_BYTES:
+                piece.content += part
+            else:
+                self._pieces.append(_Piece(stream, bytearray(part), datetime.now(UTC)))
         self._waiting_bytes += whole
         self._filled.set()
 
@@ -151,6 +152,7 @@ class Recorder:
         chunks = []
         for piece in pieces:
             content = bytes(piece.content)
+            OUTPUT_BYTES.inc(len(content))
             self._count(self.last_seq + 1, content)
             chunks.append(Chunk(self.last_seq, piece.stream, content, piece.at))
         await written(
@@ -166,10 +168,18 @@ class Recorder:
     def _count(self, seq: int, content: Any) -> None:
         self.last_seq = seq
         self.total_bytes += len(content)
-        OUTPUT_BYTES.inc(len(content))
         self._kept.add(seq, len(content))
         if self._hash:
             self._hash.update(content)
+
+
+def _parts(data: bytes) -> Iterator[bytes]:
+    """What fits into a chunk each, cut between characters."""
+    while len(data) > CHUNK_BYTES:
+        end = _whole(data[:CHUNK_BYTES])
+        yield data[:end]
+        data = data[end:]
+    yield data
 
 
 def _whole(data: bytes) -> int:

@@ -38,6 +38,22 @@ async def test_an_allowed_call_is_made(office: Opening) -> None:
     assert '{"behavior": "allow", "updatedInput": {"command": "make all"}}\n' == printed(run)
 
 
+async def test_two_equal_calls_at_once_are_two_requests(office: Opening) -> None:
+    async with office("doubting") as place:
+        user = place.user
+        run_id = await user.begin("Build")
+        asked: list[Any] = []
+        while len(asked) < 2:
+            await user.told(run_id, "AgentPermissionRequest")
+            asked = (await user.ask(APPROVALS))["approvals"]["nodes"]
+        for request in asked:
+            await user.answer(request["id"], "ALLOW")
+        run = await user.ended(run_id)
+
+    assert 2 == len({request["id"] for request in asked})
+    assert "COMPLETED" == run["status"]
+
+
 async def test_a_denied_call_is_not_made_and_the_agent_hears_why(office: Opening) -> None:
     async with office("asking") as place:
         user = place.user

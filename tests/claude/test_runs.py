@@ -97,6 +97,14 @@ async def test_a_cli_that_is_too_old_is_refused(office: Opening) -> None:
     )
 
 
+async def test_a_cli_that_does_not_say_its_version_is_tried_again(office: Opening) -> None:
+    """As where the machine has too much to do."""
+    async with office("reluctant") as place:
+        run = await place.user.ended(await place.user.begin("Try", retryAttempts=1))
+
+    assert ("COMPLETED", 2) == (run["status"], run["attempt"])
+
+
 async def test_the_last_words_of_a_cli_that_ends_without_a_result_say_why(office: Opening) -> None:
     async with office("mute") as place:
         run = await place.user.ended(await place.user.begin("Try"))

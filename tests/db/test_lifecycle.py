@@ -297,7 +297,7 @@ async def test_what_an_agent_asked_is_withdrawn_when_its_run_has_ended(story: St
     await story.execute(runner="claude")
     run = await story.claim()
     asked = await story.database.write(
-        approvals.ask, run.id, run.fence, Request("1", "Bash", {}, {}), 60
+        approvals.ask, run.id, run.fence, Request("1", "Bash", {}, {}), 60, ()
     )
     assert asked
     await story.report(Ended(run.id, run.fence, FAILED))

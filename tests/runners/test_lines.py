@@ -25,6 +25,13 @@ def test_a_line_that_is_far_too_long_is_left_out() -> None:
     assert [b"A line of 16 bytes was left out", b"short"] == found
 
 
+def nested(levels: int) -> object:
+    value: object = 1
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -36,6 +43,9 @@ def test_a_line_that_is_far_too_long_is_left_out() -> None:
         (b"not JSON", None),
         (b"", None),
         (b"[" * 100_000, None),
+        (b'{"a":' * 200 + b"1" + b"}" * 200, nested(200)),
+        (b'{"a":' * 201 + b"1" + b"}" * 201, None),
+        (b'{"a": "' + b'{[\\"' * 300 + b'"}', {"a": '{["' * 300}),
     ],
 )
 def test_a_line_is_parsed_to_what_can_be_stored(line: bytes, expected: object) -> None:

@@ -52,8 +52,8 @@ async def kept(database: Database, run: Any) -> Sequence[Any]:
 async def test_a_chunk_never_ends_within_a_character(
     database: Database, run: Any, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Each piece is a chunk of its own then, as far as it may be.
-    monkeypatch.setattr("runners.output.CHUNK_BYTES", 1)
+    # As small as one character may need.
+    monkeypatch.setattr("runners.output.CHUNK_BYTES", 4)
     data = TEXT.encode()
     pieces = [("stdout", data[place : place + size]) for place in range(0, len(data), size)]
     recorder = Recorder(database, run.id, run.fence, LIMIT)
@@ -86,6 +86,18 @@ async def test_streams_keep_their_characters_apart(database: Database, run: Any)
     chunks = [(chunk.stream, chunk.content.decode()) for chunk in await kept(database, run)]
 
     assert [("stderr", "x"), ("stdout", "€"), ("stderr", "y")] == chunks
+
+
+async def test_a_large_piece_becomes_chunks_that_are_cut_between_characters(
+    database: Database, run: Any
+) -> None:
+    text = "x" + "€" * 100_000
+    recorder = Recorder(database, run.id, run.fence, LIMIT)
+    await recorder.record(printed(("stdout", text.encode())))
+    chunks = await kept(database, run)
+
+    assert text == "".join(chunk.content.decode() for chunk in chunks)
+    assert max(len(chunk.content) for chunk in chunks) <= CHUNK_BYTES
 
 
 async def test_much_output_becomes_few_large_chunks(database: Database, run: Any) -> None:
