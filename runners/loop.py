@@ -11,11 +11,14 @@ from db.errors import DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
 
-LONGEST_PAUSE_SECONDS = 10.0
+SHORTEST_PAUSE_SECONDS = 0.1
 
 
 class Loop:
-    """Calls `work` whenever one of its topics is hinted, and every so many seconds besides."""
+    """Calls `work` whenever one of its topics is hinted, and every so many seconds besides.
+
+    What fails is tried again after a pause that grows until it is as long as they are.
+    """
 
     def __init__(
         self,
@@ -45,17 +48,18 @@ class Loop:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _live(self) -> None:
-        pause = 0.1
+        pause = SHORTEST_PAUSE_SECONDS
         with self._listener:
             while True:
                 try:
                     await self._work()
-                    pause = 0.1
                 except Exception as error:
                     # What the database refuses, it has told itself.
                     traced = not isinstance(error, DatabaseUnavailable)
                     log.exception("a loop failed and goes on", loop=self._name, exc_info=traced)
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-                # Not all at the same moment, however many workers there are.
-                await self._listener.wait(self._seconds * random.uniform(0.8, 1.2))
+                    await asyncio.sleep(pause * random.uniform(0.8, 1))
+                    pause = min(pause * 2, self._seconds)
+                else:
+                    pause = SHORTEST_PAUSE_SECONDS
+                    # Not all at the same moment, however many workers there are.
+                    await self._listener.wait(self._seconds * random.uniform(0.8, 1.2))

@@ -31,6 +31,7 @@ from tests.fixtures.server import settings_for
 
 KILLED = 10
 IN_TIME_SECONDS = 25
+OUTAGE_SECONDS = 10
 PATIENCE_SECONDS = 90
 
 
@@ -118,6 +119,31 @@ async def test_a_worker_that_cannot_renew_its_leases_stops_its_runs_before_other
     assert died_at < held_until
     assert retried_at - held_until < timedelta(seconds=IN_TIME_SECONDS - claims.LEASE_SECONDS)
     assert (RunStatus.COMPLETED, 2) == (ended.status, ended.attempt)
+    assert NOTHING == await left_behind(database_url)
+
+
+async def test_ten_seconds_in_which_nothing_can_be_recorded_leave_alone_what_runs(
+    database_url: str, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    async with (
+        queues.opened(database_url, 1) as (database,),
+        workers(KILLED, tmp_path, database_url, WORKER_CONCURRENCY="1"),
+    ):
+        run_ids = [
+            await database.write(retried_task, waiting_for(gate), number)
+            for number in range(KILLED)
+        ]
+        for run_id in run_ids:
+            await until(database, run_id, has_started)
+        async with nobody_else_writes(database_url):
+            await asyncio.sleep(OUTAGE_SECONDS)
+        # Whoever had let go of what runs would do so by now.
+        await asyncio.sleep(2 * claims.BEAT_SECONDS)
+        gate.touch()
+        ended = [await until(database, run_id, has_ended) for run_id in run_ids]
+
+    assert [(RunStatus.COMPLETED, 1)] * KILLED == [(run.status, run.attempt) for run in ended]
     assert NOTHING == await left_behind(database_url)
 
 
