@@ -1,8 +1,13 @@
 """asyncpg's pool with its free connections at hand: it makes a task to take one back."""
 
+import asyncio
+import contextlib
 from typing import Any
 
 import asyncpg
+
+GOODBYE_SECONDS = 2.0
+"""What a connection gets to be left in order; then it is ended."""
 
 
 class ConnectionsAtHand:
@@ -25,11 +30,21 @@ class ConnectionsAtHand:
         """How many connections are open."""
         return int(self._pool.get_size())
 
+    async def distrust(self) -> None:
+        """End all that are free: one has not answered."""
+        while self._free:
+            connection = self._free.pop()
+            if _is_open(connection):
+                connection.terminate()
+        await self._pool.expire_connections()
+
     async def close(self) -> None:
-        """Close all, once each was given back."""
+        """Close all, once each was given back; end those with which that takes too long."""
         while self._free:
             await self._pool.release(self._free.pop())
-        await self._pool.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await self._pool.close()
 
     async def take(self) -> Any:
         """A free connection, as soon as there is one."""
@@ -49,8 +64,10 @@ class ConnectionsAtHand:
         # Who waits for the pool is served by the pool.
         if is_sound and not self._waiting and not self._pool.is_closing():
             self._free.append(connection)
-        else:
-            await self._pool.release(connection)
+            return
+        # One that is not done in time has been ended by the pool.
+        with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            await self._pool.release(connection, timeout=GOODBYE_SECONDS)
 
 
 class _Loan:

@@ -118,6 +118,10 @@ class Database(ABC):
     def connections(self) -> Connections:
         """The connections of this process, over all its pools."""
 
+    @abstractmethod
+    async def distrust(self) -> None:
+        """Use none of the open connections again: one of them has not answered."""
+
     async def write(self, unit: Unit[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `unit(tx, …)` as one transaction; return what it returns, once it is committed.
 

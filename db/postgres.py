@@ -4,20 +4,20 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import asyncpg
 import orjson
-from sqlalchemy import URL, Connection, Executable, NullPool, Row, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy import URL, Connection, Executable, NullPool, Row, event, make_url
+from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.util import await_only
 
 from db import tracing
 from db.bus import Bus
-from db.connections_at_hand import ConnectionsAtHand
+from db.connections_at_hand import GOODBYE_SECONDS, ConnectionsAtHand
 from db.engine import Connections, Database, Moment, Overtaken, Tx, WritingUnit, json_text
 from db.errors import DatabaseUnavailable, Unstorable
 from db.statements import Fetch, Part, Reading, Rows, Writing
@@ -30,7 +30,13 @@ T = TypeVar("T")
 MOST_TRIES = 6
 TRIES_TO_READ = 3
 """A connection that was lost may be met twice: as it ends, and when it has ended."""
-IMPATIENT = {"idle_in_transaction_session_timeout": "60000"}
+ANSWER_SECONDS = 20.0
+"""What gets no answer for so long has lost its connection, however open that looks: what is asked
+here takes a twentieth of it at the most, pruning in its batches too. Migrations take what they
+need, on a connection of their own. The server as well gives up on who says nothing for so long in
+a transaction.
+"""
+CONNECT_SECONDS = 10.0
 REFUSALS = (
     *(DBAPIError, PoolTimeout, OSError),
     *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
@@ -61,9 +67,13 @@ class PostgresDatabase(Database):
             json_deserializer=orjson.loads,
             # Transactions are begun and committed by the driver itself.
             isolation_level="AUTOCOMMIT",
-            connect_args={"server_settings": IMPATIENT},
+            connect_args=_impatient(),
         )
         self.dialect = self._engine.dialect
+        self._times_distrusted = 0
+        event.listen(self._engine.sync_engine, "connect", self._note_age)
+        event.listen(self._engine.sync_engine, "checkout", self._check)
+        event.listen(self._engine.sync_engine, "close", self._end_if_distrusted)
 
     async def open(self) -> None:
         # Nothing but statements and whole transactions: there is nothing to reset.
@@ -72,14 +82,19 @@ class PostgresDatabase(Database):
             min_size=min(2, self._pool_size),
             max_size=self._pool_size,
             max_inactive_connection_lifetime=0,
-            server_settings=IMPATIENT,
             reset=_nothing,
+            **_impatient(),
         )
         self._plain = ConnectionsAtHand(pool)
 
     async def close(self) -> None:
         await self._plain.close()
-        await self._engine.dispose()
+        try:
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await self._engine.dispose()
+        except TimeoutError:
+            await self.distrust()
+            await self._engine.dispose()
 
     def connections(self) -> Connections:
         pool: Any = self._engine.pool
@@ -87,11 +102,15 @@ class PostgresDatabase(Database):
         active = self._plain.size() - idle
         return Connections(pool.checkedout() + active, pool.checkedin() + idle)
 
+    async def distrust(self) -> None:
+        self._times_distrusted += 1
+        await self._plain.distrust()
+
     async def rows(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
     ) -> Sequence[Row[Any]]:
         async def once() -> Sequence[Row[Any]]:
-            async with self._engine.connect() as connection:
+            async with self._connected() as connection:
                 return (await connection.execute(statement, parameters)).all()
 
         return await self._insist(once, _is_lost, tries=TRIES_TO_READ)
@@ -124,7 +143,7 @@ class PostgresDatabase(Database):
 
     async def _commit(self, unit: Callable[[Tx], T]) -> tuple[T, Iterable[str]]:
         async def once() -> tuple[T, set[str]]:
-            async with self._engine.connect() as connection:
+            async with self._connected() as connection:
                 return await _committed(connection, unit)
 
         return await self._insist(once, _is_in_the_way)
@@ -140,10 +159,47 @@ class PostgresDatabase(Database):
             try:
                 return await once()
             except REFUSALS as error:
+                if isinstance(error, TimeoutError):
+                    await self.distrust()
                 if not (tries_left and is_passing(error)):
                     raise _explained(error) from error
                 await asyncio.sleep(random.uniform(0, 0.05))
         raise AssertionError("unreachable")
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for as long as a block lasts."""
+        async with self._engine.connect() as connection:
+            try:
+                yield connection
+            except (TimeoutError, asyncio.CancelledError):
+                await connection.invalidate()  # Nobody shall get it again, left at who knows what.
+                raise
+
+    def _note_age(self, _connection: Any, record: Any) -> None:
+        record.info["times_distrusted"] = self._times_distrusted
+
+    def _check(self, connection: Any, record: Any, _: object) -> None:
+        if connection.driver_connection.is_closed() or self._is_distrusted(record):
+            raise DisconnectionError  # Which gets another one.
+
+    def _end_if_distrusted(self, connection: Any, record: Any) -> None:
+        if self._is_distrusted(record):
+            connection.driver_connection.terminate()
+
+    def _is_distrusted(self, record: Any) -> bool:
+        is_older: bool = record.info["times_distrusted"] < self._times_distrusted
+        return is_older
+
+
+def _impatient() -> dict[str, Any]:
+    """How a connection is opened that never waits for ever."""
+    idle = {"idle_in_transaction_session_timeout": f"{ANSWER_SECONDS * 1000:.0f}"}
+    return {
+        "timeout": CONNECT_SECONDS,
+        "command_timeout": ANSWER_SECONDS,
+        "server_settings": idle,
+    }
 
 
 def with_driver(url: str) -> URL:
@@ -192,7 +248,7 @@ class _Transaction:
         if kind is None:
             await self._connection.execute("COMMIT")
         else:
-            await self._give_up()
+            await _rolled_back(self._connection, lambda: self._connection.execute("ROLLBACK"))
 
     async def run(self, part: Part, fetch: Fetch) -> Rows:
         assert not self._is_over, "what follows would not be one with what is committed"
@@ -209,16 +265,6 @@ class _Transaction:
         self._is_open = True
         await self._connection.execute(sql)
         return ()
-
-    async def _give_up(self) -> None:
-        is_clean = False
-        try:
-            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-                await self._connection.execute("ROLLBACK")
-                is_clean = True
-        finally:
-            if not is_clean:
-                self._connection.terminate()  # Nobody shall get it again, left at who knows what.
 
 
 async def _enacted(
@@ -259,13 +305,7 @@ async def _committed(connection: AsyncConnection, unit: Callable[[Tx], T]) -> tu
         tx = _Tx(connection, driver)
         return unit(tx), tx.topics
 
-    try:
-        return await _in_transaction(driver, lambda: connection.run_sync(run))
-    except BaseException as error:
-        # Lost, or left at who knows what: nobody shall get it again.
-        if driver.is_closed() or isinstance(error, asyncio.CancelledError):
-            await connection.invalidate()
-        raise
+    return await _in_transaction(driver, lambda: connection.run_sync(run))
 
 
 async def _in_transaction(driver: Any, work: Callable[[], Awaitable[T]]) -> T:
@@ -275,11 +315,24 @@ async def _in_transaction(driver: Any, work: Callable[[], Awaitable[T]]) -> T:
     try:
         result = await work()
     except Exception:
-        with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-            await transaction.rollback()
+        await _rolled_back(driver, transaction.rollback)
         raise
     await transaction.commit()
     return result
+
+
+async def _rolled_back(connection: Any, rollback: Callable[[], Awaitable[object]]) -> None:
+    """Roll back, or else end the connection."""
+    is_clean = False
+    try:
+        with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await rollback()
+            is_clean = True
+    finally:
+        if not is_clean:
+            with contextlib.suppress(asyncpg.InterfaceError):  # The pool has ended it itself.
+                connection.terminate()
 
 
 def _is_in_the_way(error: Exception) -> bool:

@@ -7,6 +7,8 @@ import asyncpg
 
 from db.bus import CHANNEL, SharedBus
 
+ANSWER_SECONDS = 10.0
+
 
 class PostgresBus(SharedBus):
     """Hints by LISTEN and NOTIFY."""
@@ -36,6 +38,9 @@ class PostgresBus(SharedBus):
             await connection.execute("SET synchronous_commit = off")
             while True:
                 for message in await self._messages():
-                    await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, message.decode())
+                    hint = CHANNEL, message.decode()
+                    await connection.execute(
+                        "SELECT pg_notify($1, $2)", *hint, timeout=ANSWER_SECONDS
+                    )
         finally:
             connection.terminate()

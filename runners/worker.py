@@ -44,7 +44,7 @@ MOST_AT_ONCE = 100
 other by turns; with less, what a turn costs by itself would weigh too much.
 """
 LAST_WORDS_SECONDS = 5.0
-"""What the record gets, when we stop, to take down how the last runs ended."""
+"""What the record gets, when we stop, to take down how the last runs ended, and to forget us."""
 
 
 _carried: ContextVar[Row[Any]] = ContextVar("run")
@@ -95,8 +95,9 @@ class Worker:
             await self._drain()
             for loop in loops:
                 await loop.stop()
-            with contextlib.suppress(DatabaseUnavailable):
-                await self._database.write(claims.dismiss, self.id)
+            with contextlib.suppress(DatabaseUnavailable, TimeoutError):
+                async with asyncio.timeout(LAST_WORDS_SECONDS):
+                    await self._database.write(claims.dismiss, self.id)
 
     def stop_claiming(self) -> None:
         """Take no new runs from now on."""
@@ -232,8 +233,12 @@ class Worker:
             for run_id, execution in self._executions.items()
             if execution.stopped is not Stop.LOST
         }
-        async with asyncio.timeout_at(self._latest_answer(began)):
-            held = await self._database.write(claims.beat, self.id, list(watched))
+        try:
+            async with asyncio.timeout_at(self._latest_answer(began)):
+                held = await self._database.write(claims.beat, self.id, list(watched))
+        except TimeoutError:
+            await self._database.distrust()
+            raise DatabaseUnavailable from None
         self._put_off_fuse(began + SELF_FENCE_SECONDS)
         for run_id, execution in watched.items():
             if run_id not in held:
