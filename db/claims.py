@@ -104,9 +104,14 @@ def beat(tx: Tx, worker_id: str, run_ids: Sequence[str]) -> dict[str, bool]:
     return {row.run_id: is_cancelled[row.run_id] for row in held}
 
 
-def rescue_expired(tx: Tx) -> int:
-    """Give every run whose lease is over its next state; returns how many there were."""
-    return _rescue(tx, leases.c.until < from_now(0))
+def rescue_expired(tx: Tx, worker_id: str = "", in_hand: Sequence[str] = ()) -> int:
+    """Give every run whose lease is over its next state; returns how many there were.
+
+    Those that the worker itself still holds and has in hand are left to its next beat: after the
+    machine was suspended all leases are over, though nobody is lost.
+    """
+    is_in_hand = (leases.c.worker_id == worker_id) & one_of(leases.c.run_id, in_hand)
+    return _rescue(tx, (leases.c.until < from_now(0)) & ~is_in_hand)
 
 
 def runs_of(tx: Tx, worker_id: str) -> Sequence[Row[Any]]:

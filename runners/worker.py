@@ -227,12 +227,7 @@ class Worker:
 
     async def _beat(self) -> None:
         began = asyncio.get_running_loop().time()
-        # What is claimed meanwhile may not be in the answer; what we have let go is for others.
-        watched = {
-            run_id: execution
-            for run_id, execution in self._executions.items()
-            if execution.stopped is not Stop.LOST
-        }
+        watched = self._in_hand()  # What is claimed meanwhile may not be in the answer.
         try:
             async with asyncio.timeout_at(self._latest_answer(began)):
                 held = await self._database.write(claims.beat, self.id, list(watched))
@@ -245,6 +240,14 @@ class Worker:
                 execution.stop(Stop.LOST)
             elif held[run_id]:
                 execution.stop(Stop.CANCELLED)
+
+    def _in_hand(self) -> dict[str, Execution]:
+        """What is carried out here; what we have let go is for others."""
+        return {
+            run_id: execution
+            for run_id, execution in self._executions.items()
+            if execution.stopped is not Stop.LOST
+        }
 
     def _latest_answer(self, began: float) -> float:
         """When to give a beat up: one that the fuse overtakes would renew what we have let go."""
@@ -263,7 +266,8 @@ class Worker:
             execution.stop(Stop.LOST)
 
     async def _rescue(self) -> None:
-        if rescued := await self._database.write(claims.rescue_expired):
+        mine = self.id, list(self._in_hand())
+        if rescued := await self._database.write(claims.rescue_expired, *mine):
             RESCUED.inc(rescued)
             log.warning("runs of lost workers were rescued", count=rescued)
 

@@ -30,6 +30,7 @@ from db.types import Lane, RunStatus
 from runners import worker as worker_module
 from runners.adapter import EXECUTION_FAILED
 from runners.execution import Execution
+from runners.stops import Stop
 from runners.survivors import Identity, is_alive
 from runners.worker import Worker, with_run
 from settings import Settings
@@ -259,6 +260,39 @@ async def test_a_report_that_the_record_refuses_keeps_no_other_from_it(
 
     assert [RunStatus.COMPLETED] * 5 == [run.status for run in completed]
     assert (RunStatus.FAILED, "WORKER_LOST") == (run.status, run.error_code)
+
+
+async def test_a_worker_does_not_rescue_what_it_has_in_hand_though_the_lease_is_over(
+    database_url: str, tmp_path: Path
+) -> None:
+    """As after a suspend: the clock on the wall has gone on, and no beat was due meanwhile."""
+    gate = tmp_path / "gate"
+    async with working(database_url, tmp_path) as (database, worker):
+        run_id = await executed(database, f"until [ -e {gate} ]; do sleep 0.05; done", {})
+        await until(database, run_id, has_started)
+        await queues.carry_out(database, update(leases).values(until=from_now(-60)))
+        await worker._rescue()
+        gate.touch()
+        run = await until(database, run_id, has_ended)
+
+    assert (RunStatus.COMPLETED, 1) == (run.status, run.attempt)
+
+
+async def test_a_worker_rescues_what_it_has_let_go_or_others_hold(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with working(database_url, tmp_path) as (database, worker):
+        options = {"retry_attempts": 1, "retry_delay": 60}
+        ids = [await executed(database, f"exec sleep {n}00", options) for n in (6, 7)]
+        first, second = [await until(database, run_id, has_started) for run_id in ids]
+        of_second = leases.c.run_id == second.id
+        await queues.carry_out(database, update(leases).where(of_second).values(worker_id="x"))
+        worker._executions[first.id].stop(Stop.LOST)
+        await queues.carry_out(database, update(leases).values(until=from_now(-60)))
+        await worker._rescue()
+        found = [await until(database, run_id, lambda _: True) for run_id in ids]
+
+    assert [RunStatus.QUEUED] * 2 == [run.status for run in found]
 
 
 async def test_what_is_logged_of_a_run_names_it_and_its_task(
