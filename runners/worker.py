@@ -75,6 +75,7 @@ class Worker:
         self._free = settings.worker_concurrency
         self._most_entries = MOST_AT_ONCE
         self._claims = True
+        self._hands_back = False
         self.id = ""
 
     @contextlib.asynccontextmanager
@@ -187,6 +188,8 @@ class Worker:
         if earlier := self._executions.get(run.id):
             earlier.stop(Stop.LOST)  # It was taken from us, and comes back to us.
         self._executions[run.id] = execution
+        if self._hands_back:
+            execution.stop(Stop.DRAINED)
         _carried.set(run)
         began = asyncio.get_running_loop().time()
         try:
@@ -273,15 +276,21 @@ class Worker:
 
     async def _drain(self) -> None:
         """Let what runs come to its end, for a while; then stop it and hand it back."""
-        if self._carrying:
-            await asyncio.wait(self._carrying, timeout=self._settings.drain_seconds)
+        await self._carried_all(self._settings.drain_seconds)
+        self._hands_back = True
         for execution in self._executions.values():
             execution.stop(Stop.DRAINED)
-        if self._carrying:
-            patience = self._settings.stop_grace_seconds + LAST_WORDS_SECONDS
-            await asyncio.wait(self._carrying, timeout=patience)
+        # An agent is first asked to end, and then made to: it gets the grace twice.
+        await self._carried_all(2 * self._settings.stop_grace_seconds + LAST_WORDS_SECONDS)
         for carrying in self._carrying:
             carrying.cancel()
         await asyncio.gather(*self._carrying, return_exceptions=True)
         if self._fuse:
             self._fuse.cancel()
+
+    async def _carried_all(self, seconds: float) -> None:
+        """Wait until nothing is carried out any more, also of what a last turn has claimed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._carrying:
+                    await asyncio.wait(self._carrying)

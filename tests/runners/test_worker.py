@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -26,9 +26,9 @@ from db.errors import DatabaseUnavailable
 from db.lifecycle import Outcome
 from db.tables import chunks, events, leases, runs, workers
 from db.tables import tasks as task_rows
-from db.types import Lane, RunStatus
+from db.types import Lane, RunStatus, Stream
 from runners import worker as worker_module
-from runners.adapter import EXECUTION_FAILED
+from runners.adapter import EXECUTION_FAILED, Effect, Verdict
 from runners.execution import Execution
 from runners.stops import Stop
 from runners.survivors import Identity, is_alive
@@ -146,6 +146,54 @@ async def test_a_worker_that_claims_no_more_ends_what_it_has(
 
     assert RunStatus.COMPLETED == run.status
     assert RunStatus.QUEUED == other.status
+
+
+async def test_a_worker_that_stops_waits_as_well_for_what_its_last_turn_has_claimed(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    gates = [tmp_path / "first", tmp_path / "second"]
+    commands = [f": {gate.name}; until [ -e {gate} ]; do sleep 0.05; done" for gate in gates]
+    async with queues.opened(sqlite_url, 1) as (database,):
+        worker = create_worker(settings_for(sqlite_url, tmp_path, drain_seconds=20), database)
+        ids, stopping = await claimed_at_the_last_moment(database, worker, commands)
+        ended = []
+        for run_id, gate in zip(ids, gates, strict=True):
+            gate.touch()
+            ended.append(await until(database, run_id, lambda run: not is_running(run)))
+        await stopping
+
+    assert [(RunStatus.COMPLETED, 1)] * 2 == [(run.status, run.attempt) for run in ended]
+
+
+async def test_a_worker_that_hands_back_what_runs_hands_back_what_it_has_just_claimed(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    commands = ["trap '' TERM; while :; do sleep 0.1; done", "exec sleep 600"]
+    async with queues.opened(sqlite_url, 1) as (database,):
+        worker = create_worker(settings_for(sqlite_url, tmp_path, stop_grace_seconds=2), database)
+        ids, stopping = await claimed_at_the_last_moment(database, worker, commands)
+        await stopping
+        found = [await until(database, run_id, lambda _: True) for run_id in ids]
+
+    assert [(RunStatus.QUEUED, 0)] * 2 == [(run.status, run.attempt) for run in found]
+
+
+async def test_a_worker_that_stops_waits_until_an_agent_was_asked_and_then_made_to_end(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def program(_: Execution) -> Deaf:
+        return Deaf()
+
+    monkeypatch.setattr(Execution, "_program", program)
+    monkeypatch.setattr(worker_module, "LAST_WORDS_SECONDS", 1.5)
+    async with working(database_url, tmp_path, stop_grace_seconds=2) as (database, _):
+        run_id = await executed(database, "what an agent does", {})
+        await until(database, run_id, has_started)
+
+    async with queues.opened(database_url, 1) as (database,):
+        run = await until(database, run_id, lambda _: True)
+
+    assert (RunStatus.QUEUED, 0) == (run.status, run.attempt)
 
 
 async def test_a_worker_that_cannot_renew_its_leases_stops_what_runs(
@@ -329,6 +377,70 @@ async def test_a_run_that_was_claimed_and_never_begun_is_not_lost_with_its_worke
     assert (RunStatus.QUEUED, 0) == (run.status, run.attempt)
 
 
+async def claimed_at_the_last_moment(
+    database: Database, worker: Worker, commands: Sequence[str]
+) -> tuple[list[str], asyncio.Task[None]]:
+    """A run that has started, and one that is claimed by a turn under way as the worker stops."""
+    holds, may_go_on, may_stop = threading.Event(), threading.Event(), asyncio.Event()
+
+    def hold_up(_: Tx) -> None:
+        holds.set()
+        may_go_on.wait()
+
+    async def work() -> None:
+        async with worker.working():
+            await may_stop.wait()
+
+    stopping = asyncio.create_task(work())
+    first = await executed(database, commands[0], {})
+    await until(database, first, has_started)
+    holding = asyncio.create_task(database.write(hold_up))
+    await asyncio.to_thread(holds.wait)
+    executing = asyncio.create_task(executed(database, commands[1], {}))
+    await asyncio.sleep(0)
+    database.bus.hint(["runs"])  # The turn waits behind what it is to claim.
+    await asyncio.sleep(0.1)
+    may_stop.set()
+    await asyncio.sleep(0.1)
+    may_go_on.set()
+    await holding
+    second = await executing
+    await until(database, second, lambda run: run.claimed_at is not None)
+    return [first, second], stopping
+
+
+class Deaf:
+    """An agent that says nothing, and goes on when it is told to stop."""
+
+    argv = ("/bin/sh", "-c", "trap '' INT TERM; while :; do sleep 0.1; done")
+    environment: Mapping[str, str] = {}
+    home = None
+
+    def opening(self) -> bytes:
+        return b""
+
+    def interruption(self) -> bytes:
+        return b"stop\n"
+
+    def read(self, _stream: Stream, _data: bytes) -> Iterable[Effect]:
+        return ()
+
+    def message(self, _message_id: str, _text: str) -> bytes:
+        return b""
+
+    def answer(self, _request_id: str, *, allow: bool, reason: str | None) -> bytes | None:
+        return None
+
+    def is_resting(self) -> bool:
+        return False
+
+    def patience_seconds(self) -> float | None:
+        return None
+
+    def verdict(self, _exit_code: int) -> Verdict:
+        return Verdict()
+
+
 @asynccontextmanager
 async def working(
     database_url: str, directory: Path, **settings: Any
@@ -380,6 +492,10 @@ async def held_until(database: Database, run_id: str) -> datetime:
 
 def has_started(run: Any) -> bool:
     return run.started_at is not None
+
+
+def is_running(run: Any) -> bool:
+    return bool(run.status == RunStatus.RUNNING)
 
 
 def has_ended(run: Any) -> bool:
