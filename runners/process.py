@@ -19,12 +19,13 @@ import sys
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, ParamSpec
 
 from runners.survivors import RUN_VARIABLE, Identity, identify, sweep
 
 BackendName = Literal["namespace", "process"]
 Stream = Literal["stdout", "stderr"]
+P = ParamSpec("P")
 
 # Python alone, which starts in half the time. The shim is imported, not run as a file, which
 # would be compiled at every start.
@@ -40,6 +41,10 @@ MESSAGE_BYTES = 64
 CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: a `struct ucred`
 
 PROBE_SECONDS = 10.0
+# Some 20 ms are usual; what takes this long hangs, as on a file system that is gone.
+START_SECONDS = 30.0
+# What has been killed gets this to end.
+END_SECONDS = 5.0
 # The shim itself gives up on what cannot be killed after 10 seconds; see there.
 SHIM_PATIENCE_SECONDS = 15.0
 
@@ -234,16 +239,17 @@ class Backend:
 
         Takes about 20 ms. Call it from a thread that lives as long as the worker: when that
         thread ends, the kernel ends a namespace. Raises `OSError` when the machine refuses another
-        process, or one with that long arguments, and `ValueError` for a NUL in them.
+        process, or one with that long arguments, or does not get it ready within 30 seconds, and
+        `ValueError` for a NUL in them.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with contextlib.ExitStack() as undo:
+        async with contextlib.AsyncExitStack() as undo:
             undo.callback(ours.close)
             ours.setblocking(False)
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
             with theirs:
                 shim = _start_shim(self.wrapper, spec, theirs)
-            undo.callback(_end_shim, shim, ours, spec.tag)
+            undo.push_async_callback(_off_the_loop, _end_shim, shim, ours, spec.tag)
             identity = identify(await _introduced(ours, shim))
             _limit(identity.pid, spec.limits)
             process = Process(shim, ours, identity, spec.tag)
@@ -318,7 +324,13 @@ def _end_shim(shim: subprocess.Popen[bytes], control: socket.socket, tag: str) -
     waits for ever to be set up, with our pipes in its hands."""
     control.close()
     sweep(tag)
-    shim.communicate()
+    with contextlib.suppress(subprocess.TimeoutExpired):  # It is stuck in the kernel.
+        shim.communicate(timeout=END_SECONDS)
+
+
+async def _off_the_loop(work: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Do what blocks in a thread: to its end, even if nobody waits for that any more."""
+    await asyncio.shield(asyncio.to_thread(work, *args, **kwargs))
 
 
 async def _introduced(control: socket.socket, shim: subprocess.Popen[bytes]) -> int:
@@ -326,7 +338,11 @@ async def _introduced(control: socket.socket, shim: subprocess.Popen[bytes]) -> 
 
     The credentials of a message carry the pid by which *we* know its sender, in a namespace or not.
     """
-    await _readable([control.fileno()])
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            await _readable([control.fileno()])
+    except TimeoutError:
+        raise NotStarted(f"it was not ready within {START_SECONDS:g} s") from None
     message, credentials, *_ = control.recvmsg(MESSAGE_BYTES, socket.CMSG_SPACE(CREDENTIALS.size))
     if not message:
         raise NotStarted(_text(shim.communicate()[1]) or "the shim ended at once")

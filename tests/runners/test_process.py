@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from runners import process as process_module
 from runners.process import Backend, BackendUnavailable, Limits, NotStarted, Spec, choose
 from runners.survivors import RUN_VARIABLE, is_alive
 from tests.runners.commands import (
@@ -320,6 +321,22 @@ async def test_a_cancelled_spawn_leaves_nothing_that_outlives_its_wrapper(tmp_pa
 
         assert await observer.all_gone()
     assert trace(tmp_path) == ["witness"]
+
+
+async def test_a_wrapper_that_hangs_is_given_up_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As bubblewrap does on a file system that does not answer."""
+    monkeypatch.setattr(process_module, "START_SECONDS", 0.2)
+    hangs = f"sh -c '{UP}; exec sleep 1000' 9>{tmp_path}/witness"
+    hanging = Backend("namespace", wrapper=("sh", "-c", hangs))
+    async with witness(tmp_path) as observer:
+        with pytest.raises(NotStarted, match=r"not ready within 0\.2 s"):
+            await hanging.spawn(spec_for(tmp_path, "true"))
+        gone = await observer.all_gone()
+
+    assert gone
+    assert zombies_of_this_process() == []
 
 
 async def test_a_wrapper_that_fails_says_why(tmp_path: Path) -> None:
