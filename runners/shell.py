@@ -34,7 +34,7 @@ def explain(command: str, exit_code: int) -> str:
     if exit_code == EXIT_NOT_EXECUTABLE:
         return f"Command cannot be executed: {_program(command)}"
     if exit_code < 0:
-        return f"Ended by {signal.Signals(-exit_code).name}"
+        return f"Ended by {_signal(-exit_code)}"
     return f"Exited with code {exit_code}"
 
 
@@ -44,3 +44,10 @@ def _program(command: str) -> str:
     except ValueError:
         words = command.split()
     return words[0] if words else ""
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"  # Most real-time signals have no name.

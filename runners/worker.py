@@ -216,7 +216,7 @@ class Worker:
             return Postponed(run.id, run.fence, later.seconds)
         except Exception:
             log.exception("a run was not carried out")
-            await self._backend.sweep(run.id)
+            await self._sweep(run.id)
             message = "The server failed to carry it out"
             outcome = Outcome(RunStatus.FAILED, None, EXECUTION_FAILED, message)
         match execution.stopped:
@@ -227,6 +227,17 @@ class Worker:
                 return Released(run.id, run.fence)
             case _:
                 return Ended(run.id, run.fence, outcome)
+
+    async def _sweep(self, run_id: str) -> None:
+        """Kill what is left of a run, as soon as the machine is able to look for it."""
+        while True:
+            try:
+                await self._backend.sweep(run_id)
+            except Exception:
+                log.exception("what is left of a run was not looked for; trying again")
+                await asyncio.sleep(POLL_SECONDS)
+            else:
+                return
 
     async def _beat(self) -> None:
         began = asyncio.get_running_loop().time()

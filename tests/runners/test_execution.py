@@ -99,6 +99,20 @@ async def test_a_command_that_is_not_there_fails_with_127(workshop: Workshop) ->
     )
 
 
+async def test_a_command_that_is_ended_by_a_signal_without_a_name_keeps_its_exit_code(
+    workshop: Workshop,
+) -> None:
+    async with workshop.open():
+        run = await workshop.ended(await workshop.run("echo out; kill -40 $$"))
+
+    assert (-40, "TASK_EXECUTION_FAILED", "Ended by signal 40") == (
+        run.exit_code,
+        run.error_code,
+        run.error_message,
+    )
+    assert run.sha256
+
+
 async def test_a_command_that_takes_too_long_is_stopped_with_all_its_children(
     workshop: Workshop, tmp_path: Path
 ) -> None:

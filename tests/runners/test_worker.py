@@ -1,6 +1,7 @@
 """The worker: retries, timeouts, what becomes of runs when it stops or loses the database."""
 
 import asyncio
+import errno
 import os
 import signal
 import threading
@@ -27,6 +28,8 @@ from db.lifecycle import Outcome
 from db.tables import chunks, events, leases, runs, workers
 from db.tables import tasks as task_rows
 from db.types import Lane, RunStatus, Stream
+from runners import process as process_module
+from runners import survivors
 from runners import worker as worker_module
 from runners.adapter import EXECUTION_FAILED, Effect, Verdict
 from runners.execution import Execution
@@ -36,6 +39,7 @@ from runners.worker import Worker, with_run
 from settings import Settings
 from tests.db import queues
 from tests.fixtures.server import settings_for
+from tests.runners.commands import parent
 
 PATIENCE_SECONDS = 20
 FAILS_ONCE = "[ -e tried ] || { touch tried; exit 3; }"
@@ -358,6 +362,30 @@ async def test_what_is_logged_of_a_run_names_it_and_its_task(
     [log] = [log for log in logs if log["event"] == "a run was not carried out"]
     assert (run_id, run.task_id) == (log["run_id"], log["task_id"])
     assert (RunStatus.FAILED, EXECUTION_FAILED) == (run.status, run.error_code)
+
+
+async def test_what_is_left_of_a_run_is_killed_as_soon_as_the_machine_is_able_to(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = iter(range(3))
+
+    def sweep(tag: str) -> int:
+        if next(refusals, None) is None:
+            return survivors.sweep(tag)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(process_module, "sweep", sweep)
+    async with working(database_url, tmp_path, worker_concurrency=1) as (database, _):
+        run_id = await executed(database, "exec sleep 600", {})
+        begun = await until(database, run_id, has_started)
+        os.kill(parent(begun.pid), signal.SIGKILL)
+        run = await until(database, run_id, has_ended)
+        alive = is_alive(Identity(begun.boot_id, begun.pid, begun.pid_started))
+        following = await until(database, await executed(database, "true", {}), has_ended)
+
+    assert (RunStatus.FAILED, EXECUTION_FAILED) == (run.status, run.error_code)
+    assert not alive
+    assert RunStatus.COMPLETED == following.status
 
 
 async def test_a_run_that_was_claimed_and_never_begun_is_not_lost_with_its_worker(
