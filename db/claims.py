@@ -28,6 +28,7 @@ from db.types import RunStatus
 
 LEASE_SECONDS = 20.0
 BEAT_SECONDS = 2.0
+FORGOTTEN_SECONDS = 24 * 3600
 MOST_RUNS_OF_A_USER = 10
 SHARE_SECONDS = 60
 """How much later a run's turn comes for each run of the same project that is running already."""
@@ -121,7 +122,12 @@ def runs_of(tx: Tx, worker_id: str) -> Sequence[Row[Any]]:
 
 
 def enlist(tx: Tx, host: str, boot_id: str, pid: int, pid_started: int, concurrency: int) -> str:
-    """Record a worker that begins to serve; returns its id."""
+    """Record a worker that begins to serve; returns its id.
+
+    Those that were not heard of for a day are forgotten: of what their machine was, there may be
+    nobody to tell that they are dead.
+    """
+    tx.execute(workers.delete().where(workers.c.seen_at < from_now(-FORGOTTEN_SECONDS)))
     worker_id = new_id()
     tx.execute(
         insert(workers).values(started_at=from_now(0), seen_at=from_now(0)),
@@ -144,9 +150,9 @@ def dismiss(tx: Tx, worker_id: str) -> None:
     tx.execute(workers.delete().where(workers.c.id == worker_id))
 
 
-def workers_on(tx: Tx, host: str) -> Sequence[Row[Any]]:
-    """The workers of one machine."""
-    return tx.all(select(workers).where(workers.c.host == host))
+def workers_on(tx: Tx, host: str, boot_id: str) -> Sequence[Row[Any]]:
+    """The workers of one machine, since it was started."""
+    return tx.all(select(workers).where(workers.c.host == host, workers.c.boot_id == boot_id))
 
 
 def _rescue(tx: Tx, which: ColumnElement[bool]) -> int:

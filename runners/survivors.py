@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import platform
 import signal
 import time
 from collections.abc import Iterator
@@ -39,6 +40,11 @@ def identify(pid: int) -> Identity:
     if stat is None:
         raise ProcessLookupError(f"no process {pid}")
     return Identity(_boot_id(), pid, stat.started_ticks)
+
+
+def machine() -> str:
+    """This machine, as far as its processes see each other: its name and its PID namespace."""
+    return f"{platform.node()} {(PROC / 'self/ns/pid').readlink()}"
 
 
 def is_alive(identity: Identity) -> bool:

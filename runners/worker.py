@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import platform
 from collections.abc import AsyncIterator, Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -24,7 +23,7 @@ from runners.loop import Loop
 from runners.metrics import LEASES_LOST, RESCUED, RUN_SECONDS, WAIT_SECONDS
 from runners.process import Backend
 from runners.stops import Stop
-from runners.survivors import Identity, identify, is_alive
+from runners.survivors import Identity, identify, is_alive, machine
 from settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -105,9 +104,12 @@ class Worker:
         self._claims = False
 
     async def _enlist(self) -> str:
-        """Join the workers; those of this machine that died without a word are buried first."""
-        host, me = platform.node(), identify(os.getpid())
-        for other in await self._database.write(claims.workers_on, host):
+        """Join the workers; those of this machine that died without a word are buried first.
+
+        Of others, also in other containers of it, nothing can be seen: their leases tell.
+        """
+        host, me = machine(), identify(os.getpid())
+        for other in await self._database.write(claims.workers_on, host, me.boot_id):
             if not is_alive(Identity(other.boot_id, other.pid, other.pid_started)):
                 await self._bury(other)
         return await self._database.write(

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from runners.survivors import RUN_VARIABLE, identify, is_alive, sweep
+from runners.process import BUBBLEWRAP, BackendUnavailable, choose
+from runners.survivors import RUN_VARIABLE, identify, is_alive, machine, sweep
+from tests.fixtures.missing import not_tested
 
 # Says when all is up, and what was started below the first.
 PARENT = """
@@ -58,6 +60,21 @@ def test_nobody_can_be_identified_by_a_free_pid(sleeper: subprocess.Popen[bytes]
     sleeper.wait()
     with pytest.raises(ProcessLookupError):
         identify(sleeper.pid)
+
+
+def test_what_is_in_another_namespace_is_as_on_another_machine() -> None:
+    try:
+        choose("namespace")
+    except BackendUnavailable as refusal:
+        not_tested(f"NOT TESTED with namespaces: {refusal}")
+    says = (sys.executable, "-c", "from runners.survivors import machine; print(machine(), end='')")
+    here, there = (
+        subprocess.run((*wrapper, *says), capture_output=True, check=True, text=True).stdout
+        for wrapper in ((), BUBBLEWRAP)
+    )
+
+    assert machine() == here
+    assert machine() != there
 
 
 def test_a_sweep_kills_what_carries_the_tag_and_all_below_it(

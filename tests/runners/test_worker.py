@@ -469,6 +469,34 @@ class Deaf:
         return Verdict()
 
 
+async def test_a_worker_buries_those_only_that_it_would_see_if_they_were_alive(
+    database_url: str, tmp_path: Path
+) -> None:
+    me = survivors.identify(os.getpid())
+    here, never = survivors.machine(), me.started_ticks - 1
+    elsewhere = f"{here.partition(' ')[0]} pid:[1]"
+
+    def enlist(tx: Tx) -> dict[str, str]:
+        return {
+            "alive": claims.enlist(tx, here, me.boot_id, me.pid, me.started_ticks, 1),
+            "dead": claims.enlist(tx, here, me.boot_id, me.pid, never, 1),
+            "in another container": claims.enlist(tx, elsewhere, me.boot_id, me.pid, never, 1),
+            "on another machine": claims.enlist(tx, here, "another", me.pid, never, 1),
+            "long gone": claims.enlist(tx, elsewhere, "another", me.pid, never, 1),
+        }
+
+    async with queues.opened(database_url, 1) as (database,):
+        others = await database.write(enlist)
+        of_long_gone = update(workers).where(workers.c.id == others["long gone"])
+        two_days_ago = from_now(-2 * claims.FORGOTTEN_SECONDS)
+        await queues.carry_out(database, of_long_gone.values(seen_at=two_days_ago))
+        async with create_worker(settings_for(database_url, tmp_path), database).working():
+            found = {row.id for row in await database.rows(select(workers.c.id))}
+
+    left = [name for name, worker_id in others.items() if worker_id in found]
+    assert ["alive", "in another container", "on another machine"] == left
+
+
 @asynccontextmanager
 async def working(
     database_url: str, directory: Path, **settings: Any
