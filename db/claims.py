@@ -27,7 +27,7 @@ from db.tables import leases, runs, waiting, workers
 from db.types import RunStatus
 
 LEASE_SECONDS = 20.0
-BEAT_SECONDS = 2.0
+BEAT_SECONDS = 5.0
 FORGOTTEN_SECONDS = 24 * 3600
 MOST_RUNS_OF_A_USER = 10
 SHARE_SECONDS = 60

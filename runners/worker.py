@@ -34,10 +34,9 @@ RESCUE_SECONDS = 3.0
 SELF_FENCE_SECONDS = 15.0
 """Without a renewed lease for this long, our runs may be another worker's: we stop them.
 
-That outlives 10 seconds without the database: before them and after them, a beat is at most a
-period late, and a fifth.
+That outlives six seconds without the database: before them a beat is at most a period late, and a
+fifth; after them it is tried again soon.
 """
-LONGEST_BEAT_SECONDS = 5.0
 MOST_AT_ONCE = 100
 """What a turn takes of what there is to do. With more, the database and we would wait for each
 other by turns; with less, what a turn costs by itself would weigh too much.
@@ -267,7 +266,7 @@ class Worker:
 
     def _latest_answer(self, began: float) -> float:
         """When to give a beat up: one that the fuse overtakes would renew what we have let go."""
-        latest = began + LONGEST_BEAT_SECONDS
+        latest = began + claims.BEAT_SECONDS
         return min(latest, self._fuse.when()) if self._fuse else latest
 
     def _put_off_fuse(self, until: float) -> None:

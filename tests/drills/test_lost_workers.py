@@ -31,7 +31,7 @@ from tests.fixtures.server import settings_for
 
 KILLED = 10
 IN_TIME_SECONDS = 25
-OUTAGE_SECONDS = 10
+OUTAGE_SECONDS = 6
 PATIENCE_SECONDS = 90
 
 
@@ -122,7 +122,7 @@ async def test_a_worker_that_cannot_renew_its_leases_stops_its_runs_before_other
     assert NOTHING == await left_behind(database_url)
 
 
-async def test_ten_seconds_in_which_nothing_can_be_recorded_leave_alone_what_runs(
+async def test_six_seconds_in_which_nothing_can_be_recorded_leave_alone_what_runs(
     database_url: str, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"

@@ -8,7 +8,7 @@ from select import select as select_ready
 
 import pytest
 
-from db import connections_at_hand, postgres
+from db import claims, connections_at_hand, postgres
 from db.types import RunStatus
 from runners import worker as worker_module
 from tests.db import queues
@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 20
 async def proxy(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Proxy]:
     monkeypatch.setattr(postgres, "ANSWER_SECONDS", 1.0)
     monkeypatch.setattr(postgres, "CONNECT_SECONDS", 1.0)
-    monkeypatch.setattr(worker_module, "LONGEST_BEAT_SECONDS", 1.0)
+    monkeypatch.setattr(claims, "BEAT_SECONDS", 1.0)
     monkeypatch.setattr(worker_module, "LAST_WORDS_SECONDS", 1.0)
     for module in (postgres, connections_at_hand):
         monkeypatch.setattr(module, "GOODBYE_SECONDS", 0.1)
