@@ -99,7 +99,7 @@ def test_a_sweep_waits_for_what_is_slow_to_die() -> None:
     """Killed, but not scheduled; and found by its parent alone, which has gone by then."""
     processor = min(os.sched_getaffinity(0))
     with (
-        tagged("run-1", sys.executable, "-c", PARENT) as parent,
+        tagged("slow", sys.executable, "-c", PARENT) as parent,
         subprocess.Popen(("sh", "-c", "while :; do :; done")) as busy,
     ):
         assert parent.stdout is not None
@@ -107,7 +107,7 @@ def test_a_sweep_waits_for_what_is_slow_to_die() -> None:
         os.sched_setaffinity(busy.pid, {processor})
         os.sched_setaffinity(child.pid, {processor})
         os.sched_setscheduler(child.pid, os.SCHED_IDLE, os.sched_param(0))
-        sweep("run-1")
+        sweep("slow")
         survives = is_alive(child)
         busy.kill()
 
