@@ -30,13 +30,16 @@ class ConnectionsAtHand:
         """How many connections are open."""
         return int(self._pool.get_size())
 
-    async def distrust(self) -> None:
+    def distrust(self) -> None:
         """End all that are free: one has not answered."""
         while self._free:
             connection = self._free.pop()
             if _is_open(connection):
                 connection.terminate()
-        await self._pool.expire_connections()
+        # Those that are free in the pool itself: it would wait for each to say goodbye.
+        for holder in self._pool._holders:
+            if holder.is_idle():
+                holder.terminate()
 
     async def close(self) -> None:
         """Close all, once each was given back; end those with which that takes too long."""

@@ -119,7 +119,7 @@ class Database(ABC):
         """The connections of this process, over all its pools."""
 
     @abstractmethod
-    async def distrust(self) -> None:
+    def distrust(self) -> None:
         """Use none of the open connections again: one of them has not answered."""
 
     async def write(self, unit: Unit[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

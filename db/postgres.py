@@ -93,7 +93,7 @@ class PostgresDatabase(Database):
             async with asyncio.timeout(GOODBYE_SECONDS):
                 await self._engine.dispose()
         except TimeoutError:
-            await self.distrust()
+            self.distrust()
             await self._engine.dispose()
 
     def connections(self) -> Connections:
@@ -102,9 +102,9 @@ class PostgresDatabase(Database):
         active = self._plain.size() - idle
         return Connections(pool.checkedout() + active, pool.checkedin() + idle)
 
-    async def distrust(self) -> None:
+    def distrust(self) -> None:
         self._times_distrusted += 1
-        await self._plain.distrust()
+        self._plain.distrust()
 
     async def rows(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
@@ -160,7 +160,7 @@ class PostgresDatabase(Database):
                 return await once()
             except REFUSALS as error:
                 if isinstance(error, TimeoutError):
-                    await self.distrust()
+                    self.distrust()
                 if not (tries_left and is_passing(error)):
                     raise _explained(error) from error
                 await asyncio.sleep(random.uniform(0, 0.05))

@@ -80,7 +80,7 @@ class SqliteDatabase(Database):
         # One more is kept for what is quickly read.
         return Connections(active, 1 + sum(pool.checkedin() for pool in pools))
 
-    async def distrust(self) -> None:
+    def distrust(self) -> None:
         pass  # There is nothing between us and the file.
 
     async def rows(

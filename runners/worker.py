@@ -247,7 +247,7 @@ class Worker:
             async with asyncio.timeout_at(self._latest_answer(began)):
                 held = await self._database.write(claims.beat, self.id, list(watched))
         except TimeoutError:
-            await self._database.distrust()
+            self._database.distrust()
             raise DatabaseUnavailable from None
         self._put_off_fuse(began + SELF_FENCE_SECONDS)
         for run_id, execution in watched.items():

@@ -77,6 +77,22 @@ async def test_after_one_that_does_not_answer_all_go_on_by_new_ones(proxy: Proxy
     assert {"written", "enacted"} < found
 
 
+async def test_those_that_were_free_are_ended_without_a_word(proxy: Proxy) -> None:
+    database = PostgresDatabase(proxy.url, Bus())
+    await database.open()
+    try:
+        await fetched(database)
+        proxy.freeze()
+        with pytest.raises(DatabaseUnavailable):
+            await fetched(database)
+        found = database.connections()
+        await asyncio.gather(*(fetched(database) for _ in range(3)))
+    finally:
+        await database.close()
+
+    assert (0, 0) == found
+
+
 async def test_what_falls_silent_within_a_unit_spoils_nothing(proxy: Proxy) -> None:
     def unit(tx: Tx) -> None:
         adding(tx, "half")
