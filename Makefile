@@ -1,8 +1,9 @@
 # Needs python3 (3.11 or newer) and make; everything else goes into .venv.
 
 PYTHON ?= python3
-# Two more than there are cores: most tests wait now and then.
+# More than there are cores: most tests wait now and then; drills have more to do meanwhile.
 PYTEST_FLAGS ?= -n $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 2)')
+DRILL_FLAGS ?= -n $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 UV_VERSION := 0.13.9
 
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .venv/bin/uv)
@@ -43,7 +44,7 @@ test-pages: .venv/.dev $(PAGES) ## Test GraphiQL and Swagger UI in chromium
 	.venv/bin/pytest $(PYTEST_FLAGS) tests/pages
 
 drills: .venv/.dev $(PAGES) ## Break things on purpose, and ask what nobody would ask; takes minutes
-	PLAN_EXAMPLES=3000 .venv/bin/pytest $(PYTEST_FLAGS) tests/drills tests/graph/test_plans.py
+	PLAN_EXAMPLES=3000 .venv/bin/pytest $(DRILL_FLAGS) tests/drills tests/graph/test_plans.py
 
 fuzz: .venv/.dev $(PAGES) ## Ask the REST paths thousands of things at random (FUZZ= cases for each)
 	FUZZ=$(or $(FUZZ),20) .venv/bin/pytest $(PYTEST_FLAGS) tests/drills/test_fuzz.py

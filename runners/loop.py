@@ -12,14 +12,14 @@ from db.errors import DatabaseUnavailable
 log = structlog.get_logger(__name__)
 
 SHORTEST_PAUSE_SECONDS = 0.1
-LONGEST_PAUSE_SECONDS = 2.0
+LONGEST_PAUSE_SECONDS = 60.0
 
 
 class Loop:
     """Calls `work` whenever one of its topics is hinted, and every so many seconds besides.
 
-    What fails is tried again after a pause that grows until it is as long as they are, or two
-    seconds.
+    What fails is tried again after a pause that grows until it is half as long as they are, or a
+    minute.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Loop:
                     traced = not isinstance(error, DatabaseUnavailable)
                     log.exception("a loop failed and goes on", loop=self._name, exc_info=traced)
                     await asyncio.sleep(pause * random.uniform(0.8, 1))
-                    pause = min(pause * 2, self._seconds, LONGEST_PAUSE_SECONDS)
+                    pause = min(pause * 2, self._seconds / 2, LONGEST_PAUSE_SECONDS)
                 else:
                     pause = SHORTEST_PAUSE_SECONDS
                     # Not all at the same moment, however many workers there are.
