@@ -59,8 +59,8 @@ class Step(NamedTuple):
     pause_seconds: float | None = None
     """After which it may be claimed, if it is queued again."""
     is_first: bool = False
-    """Whether it is taken, and told, only where the run has not been started yet: the answer to a
-    commit may be lost, and the step is taken once more.
+    """Whether it is written, and told, only where the run has not been started yet. It is for
+    PostgreSQL, where the answer to a commit may be lost, so that the step is taken once more.
     """
 
 

@@ -30,19 +30,6 @@ MOST_NESTED_LISTS = 3
 """Lists within lists: what bounds an answer, which each of them multiplies."""
 
 
-class _Size(NamedTuple):
-    depth: int = 0
-    fields: int = 0
-    lists: int = 0
-
-    def beside(self, other: "_Size") -> "_Size":
-        return _Size(
-            max(self.depth, other.depth),
-            self.fields + other.fields,
-            max(self.lists, other.lists),
-        )
-
-
 def check_bounds(document: DocumentNode, schema: GraphQLSchema) -> None:
     """Raises `GraphQLError` for operations that are too deep or too large when spread out.
 
@@ -64,6 +51,19 @@ def check_bounds(document: DocumentNode, schema: GraphQLSchema) -> None:
                 raise GraphQLError(f"The operation selects more than {MOST_FIELDS} fields")
             if size.lists > MOST_NESTED_LISTS:
                 raise GraphQLError(f"The operation nests more than {MOST_NESTED_LISTS} lists")
+
+
+class _Size(NamedTuple):
+    depth: int = 0
+    fields: int = 0
+    lists: int = 0
+
+    def beside(self, other: "_Size") -> "_Size":
+        return _Size(
+            max(self.depth, other.depth),
+            self.fields + other.fields,
+            max(self.lists, other.lists),
+        )
 
 
 class _Measure:
@@ -115,10 +115,10 @@ class _Measure:
         return self._schema.get_type(node.name.value)
 
     def _type_of(self, name: str, parent: GraphQLNamedType | None) -> GraphQLOutputType | None:
-        if name in INTROSPECTION and parent is self._schema.query_type:
-            return INTROSPECTION[name].type
+        if name in _INTROSPECTION and parent is self._schema.query_type:
+            return _INTROSPECTION[name].type
         fields = getattr(parent, "fields", {})
         return fields[name].type if name in fields else None
 
 
-INTROSPECTION = {"__schema": SchemaMetaFieldDef, "__type": TypeMetaFieldDef}
+_INTROSPECTION = {"__schema": SchemaMetaFieldDef, "__type": TypeMetaFieldDef}

@@ -9,7 +9,8 @@ import orjson
 
 LONGEST_LINE = 64 * 1024 * 1024
 DEEPEST = 200
-_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|(?P<opens>[\[{])|(?P<closes>[\]}])', re.DOTALL)
+# A text that does not end is one to the end: to look for others within it took for ever.
+_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|(?P<opens>[\[{])|(?P<closes>[\]}])', re.DOTALL)
 
 
 class Lines:

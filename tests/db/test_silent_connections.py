@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from sqlalchemy import bindparam, insert, select, text
 
-from db import connections_at_hand, postgres
 from db.bus import Bus
 from db.engine import Moment, Tx
 from db.errors import DatabaseUnavailable
@@ -15,7 +14,7 @@ from db.postgres import PostgresDatabase
 from db.statements import Reading, Statement, Writing
 from db.tables import lanes
 from tests.db.queues import opened
-from tests.fixtures.proxy import Proxy
+from tests.fixtures.proxy import Proxy, impatiently
 
 _NAMES = select(lanes.c.name)
 _ADD = Statement(insert(lanes).values(name=bindparam("name")))
@@ -23,11 +22,7 @@ _ADD = Statement(insert(lanes).values(name=bindparam("name")))
 
 @pytest.fixture
 async def proxy(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Proxy]:
-    monkeypatch.setattr(postgres, "ANSWER_SECONDS", 0.5)
-    monkeypatch.setattr(postgres, "CONNECT_SECONDS", 0.5)
-    for module in (postgres, connections_at_hand):
-        monkeypatch.setattr(module, "GOODBYE_SECONDS", 0.1)
-    async with Proxy(postgres_url).serving() as proxy:
+    async with impatiently(postgres_url, 0.5, monkeypatch) as proxy:
         yield proxy
 
 

@@ -1,5 +1,6 @@
 """Members of a project over GraphQL."""
 
+from tests.fixtures.members import ADD_MEMBER, REMOVE_MEMBER
 from tests.fixtures.server import Served
 
 MEMBERS = "{ members { user { username } role since } }"
@@ -13,12 +14,10 @@ async def test_members_come_change_and_go(server: Served) -> None:
         addProjectMember(projectId: $project, userId: $user) {MEMBERS} }}"""
     change = f"""mutation ($project: ID!, $user: ID!) {{
         changeProjectMember(projectId: $project, userId: $user, role: VIEWER) {MEMBERS} }}"""
-    remove = """mutation ($project: ID!, $user: ID!) {
-        removeProjectMember(projectId: $project, userId: $user) }"""
     added = (await server.data(add, "developer", **words))["addProjectMember"]["members"]
     changed = (await server.data(change, "developer", **words))["changeProjectMember"]["members"]
     seen = await server.data("{ projects { nodes { id } } }", "viewer")
-    await server.data(remove, "viewer", **words)
+    await server.data(REMOVE_MEMBER, "viewer", **words)
     unseen = await server.data("{ projects { nodes { id } } }", "viewer")
 
     assert [("developer", "OWNER"), ("viewer", "EDITOR")] == _roles(added)
@@ -32,20 +31,17 @@ async def test_who_leaves_a_project_sees_nothing_of_it_any_more(server: Served) 
     created = 'mutation { createProject(input: {name: "P"}) { id } }'
     project_id = (await server.data(created))["createProject"]["id"]
     words = {"project": project_id, "user": server.user_ids["developer"]}
-    member = "projectId: $project, userId: $user"
-    join = f"mutation ($project: ID!, $user: ID!) {{ addProjectMember({member}) {{ id }} }}"
-    leave = f"mutation ($project: ID!, $user: ID!) {{ removeProjectMember({member}) }}"
     work = """mutation ($project: ID!) {
         createSession(input: {projectId: $project}) { id }
         executeCommand(input: {projectId: $project, command: "true"}) { id }
     }"""
-    await server.data(join, **words)
+    await server.data(ADD_MEMBER, **words)
     begun = await server.data(work, "developer", project=project_id)
     ids = {"session": begun["createSession"]["id"], "run": begun["executeCommand"]["id"]}
     look = """query ($session: ID!, $run: ID!) {
         session(id: $session) { projectName project { id } } run(id: $run) { id } }"""
     before = await server.data(look, "developer", **ids)
-    await server.data(leave, **words)
+    await server.data(REMOVE_MEMBER, **words)
     after = await server.graphql(look, "developer", **ids)
 
     assert {"projectName": "P", "project": {"id": project_id}} == before["session"]

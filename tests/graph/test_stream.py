@@ -17,6 +17,7 @@ from graph.auth import Caller
 from graph.context import Context
 from graph.services import Services
 from tests.fixtures.databases import Maker
+from tests.fixtures.members import ADD_MEMBER, REMOVE_MEMBER
 from tests.fixtures.server import Served
 from tests.graph.executors import recorded
 from tests.graph.test_socket import answer_to, code_of, hear, init, subscribe, talk
@@ -28,12 +29,6 @@ CREATE_TASK = """mutation ($project: ID!) {
 }"""
 EXECUTE = """mutation ($project: ID!, $command: String!) {
   executeCommand(input: {projectId: $project, command: $command}) { id }
-}"""
-ADD_MEMBER = """mutation ($project: ID!, $user: ID!) {
-  addProjectMember(projectId: $project, userId: $user) { id }
-}"""
-REMOVE_MEMBER = """mutation ($project: ID!, $user: ID!) {
-  removeProjectMember(projectId: $project, userId: $user)
 }"""
 FOLLOWED = {
     """projectUpdates(projectId: "{project}")""": "PROJECT_NOT_FOUND",

@@ -7,6 +7,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError
 
+from tests.fixtures.members import ADD_MEMBER, REMOVE_MEMBER
 from tests.fixtures.server import Served
 from tests.rest_compat.real import (
     DURATION,
@@ -17,13 +18,6 @@ from tests.rest_compat.real import (
     new_task,
     talking,
 )
-
-ADD_MEMBER = """mutation ($project: ID!, $user: ID!) {
-  addProjectMember(projectId: $project, userId: $user) { id }
-}"""
-REMOVE_MEMBER = """mutation ($project: ID!, $user: ID!) {
-  removeProjectMember(projectId: $project, userId: $user)
-}"""
 
 
 def of_type(type_: str, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

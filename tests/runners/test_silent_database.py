@@ -8,11 +8,11 @@ from select import select as select_ready
 
 import pytest
 
-from db import claims, connections_at_hand, postgres
+from db import claims
 from db.types import RunStatus
 from runners import worker as worker_module
 from tests.db import queues
-from tests.fixtures.proxy import Proxy
+from tests.fixtures.proxy import Proxy, impatiently
 from tests.runners.test_worker import executed, has_ended, has_started, until, working
 
 PATIENCE_SECONDS = 20
@@ -20,13 +20,9 @@ PATIENCE_SECONDS = 20
 
 @pytest.fixture
 async def proxy(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Proxy]:
-    monkeypatch.setattr(postgres, "ANSWER_SECONDS", 1.0)
-    monkeypatch.setattr(postgres, "CONNECT_SECONDS", 1.0)
     monkeypatch.setattr(claims, "BEAT_SECONDS", 1.0)
     monkeypatch.setattr(worker_module, "LAST_WORDS_SECONDS", 1.0)
-    for module in (postgres, connections_at_hand):
-        monkeypatch.setattr(module, "GOODBYE_SECONDS", 0.1)
-    async with Proxy(postgres_url).serving() as proxy:
+    async with impatiently(postgres_url, 1.0, monkeypatch) as proxy:
         yield proxy
 
 
