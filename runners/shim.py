@@ -22,11 +22,11 @@ from _signal import (  # type: ignore[import-not-found]
     SIGHUP,
     SIGINT,
     SIGKILL,
-    SIGPIPE,
+    SIGSTOP,
     SIGTERM,
-    SIGXFSZ,
     alarm,
     signal,
+    valid_signals,
 )
 from _thread import start_new_thread
 
@@ -127,7 +127,8 @@ def obey(tree: Tree, control: int, opener: int) -> None:
 def become(command: list[str], directory: str, control: int, gate: int) -> None:
     """Wait for the gate, then be the command: its pid is the one that was made known before."""
     os.setsid()
-    for number in (SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGXFSZ):
+    # Whoever started the server in the background has had it ignore some, too.
+    for number in valid_signals() - {SIGKILL, SIGSTOP}:
         signal(number, SIG_DFL)
     os.write(control, b"ready")
     if not os.read(gate, 1):

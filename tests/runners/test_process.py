@@ -98,7 +98,12 @@ async def test_a_command_starts_in_its_directory_with_default_signals_and_no_ope
     backend: Backend, tmp_path: Path
 ) -> None:
     script = "grep -E 'SigBlk|SigIgn' /proc/self/status; pwd -P; ls /proc/self/fd"
-    process = await begun(backend, tmp_path, "sh", "-c", script)
+    # As of a server that a shell has started in the background.
+    before = signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+    try:
+        process = await begun(backend, tmp_path, "sh", "-c", script)
+    finally:
+        signal.signal(signal.SIGQUIT, before)
     code, printed, errors = await outcome(process)
     blocked, ignored, rest = printed.split(b"\n", 2)
 
